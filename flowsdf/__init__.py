@@ -1,0 +1,1 @@
+"""flowsdf: the library under the notebooks of a reproducible report on neural shape generation."""

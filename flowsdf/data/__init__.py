@@ -1,0 +1,1 @@
+"""From raw meshes to the four artefacts: watertight mesh, SDF samples, views, features."""

@@ -1,0 +1,1 @@
+"""How shapes and predictors are scored, and how claims are judged."""

@@ -1,0 +1,1 @@
+"""Noise to codes: schedules, losses and samplers."""

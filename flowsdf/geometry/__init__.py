@@ -1,0 +1,1 @@
+"""Meshes, distances, closed surfaces, cameras: geometry without data or learning."""

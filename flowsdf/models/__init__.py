@@ -1,0 +1,1 @@
+"""Networks: decoders of shape codes and the transformers that predict codes."""

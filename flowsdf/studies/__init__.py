@@ -1,0 +1,1 @@
+"""The experiments of the thesis, each a function from data and numbers to tensors and tables."""
