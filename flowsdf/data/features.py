@@ -1,0 +1,90 @@
+"""One image feature per view: the class token of a DINOv2 encoder, through transformers."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import Dinov2Model
+
+from flowsdf.data.faults import Failed
+
+PUBLISHED = "facebook/dinov2-base"
+SHIPPED = Path(__file__).parent / "encoder"
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Encoder(NamedTuple):
+    """A frozen image encoder, the name a page shows for it, and the hash of its weights."""
+
+    model: Dinov2Model
+    name: str
+    sha256: str
+
+
+def load_encoder() -> Encoder:
+    """The encoder that ``ENCODER`` names, else DINOv2-base if the Hugging Face cache has it, else the shipped one."""
+    if named := os.environ.get("ENCODER"):
+        if not (Path(named) / "config.json").is_file():
+            raise Failed(f"ENCODER={named}: no config.json there; name a folder saved by transformers")
+        return _load(Path(named), Path(named).name)
+    cached = _cached(PUBLISHED)
+    return _load(cached, PUBLISHED) if cached else _load(SHIPPED, "flowsdf-dinov2-small")
+
+
+def encoder_hash() -> str:
+    """The hash of the weights that ``load_encoder`` would load, without loading them."""
+    named = os.environ.get("ENCODER")
+    return _weights_hash(Path(named) if named else _cached(PUBLISHED) or SHIPPED)
+
+
+@torch.inference_mode()
+def encode(
+    images: UInt8[np.ndarray, "n h w 3"], encoder: Encoder, *, batch: int = 64, dtype: torch.dtype | None = None
+) -> Float[np.ndarray, "n d"]:
+    """Class tokens of RGB images, float32; ``dtype`` runs the network in bfloat16 where the hardware has it."""
+    device = encoder.model.device
+    tokens = []
+    for chunk in np.array_split(images, max(1, -(-len(images) // batch))):
+        pixels = normalise(torch.from_numpy(chunk).to(device), input_size(encoder))
+        with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            tokens.append(encoder.model(pixel_values=pixels).last_hidden_state[:, 0].float().cpu())
+    features = torch.cat(tokens).numpy()
+    if not np.isfinite(features).all():
+        raise ValueError(f"encoder {encoder.name} gave features that are not finite")
+    return features
+
+
+def normalise(images: UInt8[Tensor, "n h w 3"], size: int) -> Float[Tensor, "n 3 s s"]:
+    """ImageNet-normalised pixels at ``size``, nothing cropped: the published crop would cut an eighth off a view."""
+    pixels = images.permute(0, 3, 1, 2).float() / 255
+    if pixels.shape[-1] != size:
+        pixels = F.interpolate(pixels, size=(size, size), mode="area")
+    mean, std = (pixels.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return (pixels - mean) / std
+
+
+def input_size(encoder: Encoder) -> int:
+    """Pixels a side that the encoder is fed: its own size, 224 at most."""
+    return min(encoder.model.config.image_size, 224)
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of the Hugging Face cache that holds a model's newest snapshot, without any network."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    snapshots = sorted((home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors"))
+    return snapshots[-1].parent if snapshots else None
+
+
+def _load(folder: Path, name: str) -> Encoder:
+    model = Dinov2Model.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+    return Encoder(model.eval().requires_grad_(False), name, _weights_hash(folder))
+
+
+def _weights_hash(folder: Path) -> str:
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -1,0 +1,97 @@
+"""From a field to its surface: marching cubes, dense or coarse to fine with the same result."""
+
+import numpy as np
+from skimage.measure import marching_cubes
+
+from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points, Surface
+
+STEEPNESS = 1.5  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
+_CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(8, 3)
+
+
+def extract(field: Field, resolution: int, *, coarse: Field | None = None, steepness: float = STEEPNESS) -> Surface:
+    """The zero level of ``field`` in the cube on ``resolution``^3 nodes, evaluating it near the surface only.
+
+    The mesh equals ``extract_dense``'s wherever the field is no steeper than ``steepness``. ``coarse`` may be a
+    cheaper version of the field for all levels but the finest.
+    """
+    grid = sparse_grid(field, resolution, coarse=coarse, steepness=steepness)
+    return Surface(isosurface(grid), grid)
+
+
+def sparse_grid(
+    field: Field,
+    resolution: int,
+    *,
+    half_extent: float = HALF_EXTENT,
+    coarsest: int = 32,
+    coarse: Field | None = None,
+    steepness: float = STEEPNESS,
+) -> Grid:
+    """Values on the nodes of [-half_extent, half_extent]^3, exact in every cell that may hold a zero.
+
+    Starts on a lattice of at least ``coarsest`` cells a side and halves the spacing of every cell whose corners
+    cannot rule out a zero; the other nodes hold interpolated values of the right sign.
+    """
+    spacing = 2 * half_extent / (resolution - 1)
+    strides = [stride for stride in (8, 4, 2, 1) if resolution // stride >= coarsest or stride == 1]
+    side = -(-(resolution - 1) // strides[0]) + 1
+    nodes = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    level = field if strides[0] == 1 else coarse or field
+    grid = np.asarray(level(_positions(nodes * strides[0], spacing, half_extent)), np.float32).reshape((side,) * 3)
+    for stride in strides[1:]:
+        level = field if stride == 1 else coarse or field
+        half_diagonal = np.sqrt(3) * stride * spacing  # of the cell being split
+        wanted = _split(_undecided(grid, steepness * half_diagonal))
+        grid = _upsampled(grid)
+        grid[wanted] = level(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
+    return np.ascontiguousarray(grid[:resolution, :resolution, :resolution])
+
+
+def extract_dense(field: Field, resolution: int) -> Surface:
+    """The zero level of ``field`` from all ``resolution``^3 nodes: the oracle of ``extract``."""
+    nodes = np.stack(np.meshgrid(*[np.arange(resolution)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    values = field(_positions(nodes, 2 * HALF_EXTENT / (resolution - 1), HALF_EXTENT))
+    grid = np.asarray(values, np.float32).reshape((resolution,) * 3)
+    return Surface(isosurface(grid), grid)
+
+
+def isosurface(grid: Grid, half_extent: float = HALF_EXTENT) -> Mesh:
+    """The zero level of a cubic grid of values spanning [-half_extent, half_extent]^3; no faces where it has none."""
+    if not grid.min() < 0 < grid.max():
+        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
+    spacing = 2 * half_extent / (len(grid) - 1)
+    nudged = np.where(np.abs(grid) < 1e-4 * spacing, np.float32(1e-4 * spacing), grid)  # a zero on a node opens seams
+    vertices, faces, _, _ = marching_cubes(nudged, 0.0, spacing=(spacing,) * 3)
+    return Mesh(vertices.astype(np.float64) - half_extent, faces.astype(np.int64))
+
+
+def _positions(nodes: np.ndarray, spacing: float, half_extent: float) -> Points:
+    return (nodes * spacing - half_extent).astype(np.float32)
+
+
+def _split(cells: np.ndarray) -> np.ndarray:
+    """The nodes of the eight children of the marked cells: (n, n, n) -> (2n + 1, 2n + 1, 2n + 1)."""
+    side = len(cells)
+    nodes = np.zeros((2 * side + 1,) * 3, bool)
+    for offset in np.ndindex(3, 3, 3):
+        nodes[tuple(slice(o, o + 2 * side, 2) for o in offset)] |= cells
+    return nodes
+
+
+def _undecided(grid: np.ndarray, reach: float) -> np.ndarray:
+    """Cells that may hold a zero: a corner within reach of one, or corners of both signs."""
+    side = len(grid) - 1
+    corners = [grid[tuple(slice(o, o + side) for o in corner)] for corner in _CORNERS]
+    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
+    return (low <= reach) & (high >= -reach)
+
+
+def _upsampled(grid: np.ndarray) -> np.ndarray:
+    """Trilinear values at the midpoints: (n, n, n) -> (2n - 1, 2n - 1, 2n - 1)."""
+    for axis in range(3):
+        grid = np.moveaxis(grid, axis, 0)
+        fine = np.empty((2 * len(grid) - 1, *grid.shape[1:]), grid.dtype)
+        fine[::2], fine[1::2] = grid, (grid[1:] + grid[:-1]) / 2
+        grid = np.moveaxis(fine, 0, axis)
+    return grid
