@@ -58,10 +58,10 @@ def extract_dense(field: Field, resolution: int) -> Surface:
 
 def isosurface(grid: Grid, half_extent: float = HALF_EXTENT) -> Mesh:
     """The zero level of a cubic grid of values spanning [-half_extent, half_extent]^3; no faces where it has none."""
-    if not grid.min() < 0 < grid.max():
-        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
     spacing = 2 * half_extent / (len(grid) - 1)
     nudged = np.where(np.abs(grid) < 1e-4 * spacing, np.float32(1e-4 * spacing), grid)  # a zero on a node opens seams
+    if not nudged.min() < 0 < nudged.max():
+        return Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
     vertices, faces, _, _ = marching_cubes(nudged, 0.0, spacing=(spacing,) * 3)
     return Mesh(vertices.astype(np.float64) - half_extent, faces.astype(np.int64))
 

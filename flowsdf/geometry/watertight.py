@@ -17,6 +17,7 @@ from flowsdf.geometry.extract import isosurface, sparse_grid
 RESOLUTION = 128  # nodes over the cube
 RADIUS = 1.5  # of the closing, in voxels
 PADDING = 4  # voxels of outside around the cube
+SHEET = 0.6  # half the thickness of a sheet, in voxels: half a voxel could fall between two layers of nodes
 LEAK_SHARE = 0.1  # of the volume that the winding number calls inside
 
 
@@ -37,7 +38,7 @@ class Watertight(NamedTuple):
 def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADIUS) -> Watertight:
     """The closing of ``mesh`` (in the unit sphere) at ``resolution``, with faces that it would lose kept as sheets.
 
-    Faces further than half a voxel from the solid - plates, open shells - become sheets one voxel thick.
+    Faces further than half a voxel from the solid - plates, open shells - become sheets about one voxel thick.
     ``kept_share`` is the part of the input's area within one voxel of the output solid.
     """
     voxel = 2 * HALF_EXTENT / (resolution - 1)
@@ -47,7 +48,7 @@ def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADI
     centres, areas = triangles.mean(1), _areas(triangles)
     lost = _distance_to_solid(centres, solid, voxel) > voxel / 2
     if lost.any():
-        solid = np.minimum(solid, _sheet(Mesh(pieces.vertices, pieces.faces[lost]), resolution, voxel / 2))
+        solid = np.minimum(solid, _sheet(Mesh(pieces.vertices, pieces.faces[lost]), resolution, SHEET * voxel))
     kept = _distance_to_solid(centres, solid, voxel) <= voxel
     return Watertight(
         isosurface(solid, _half_extent(resolution)),

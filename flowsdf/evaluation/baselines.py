@@ -1,0 +1,33 @@
+"""The trivial answers that stand beside every conditional model: which training shape each of them returns."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from flowsdf.evaluation.diagnostics import cosine
+
+Choice = Int[np.ndarray, " n"]  # one training shape per input
+
+
+def anchor_shape(count: int) -> Choice:
+    """The first training shape, whatever the input."""
+    return np.zeros(count, np.int64)
+
+
+def random_shape(count: int, training: int, rng: np.random.Generator) -> Choice:
+    """A training shape drawn for each of ``count`` inputs."""
+    return rng.integers(training, size=count)
+
+
+def retrieved_shape(features: Float[np.ndarray, "n d"], training: Float[np.ndarray, "m d"]) -> Choice:
+    """The training shape whose image feature is nearest by cosine."""
+    return cosine(features, training).argmax(1)
+
+
+def oracle_shape(distances: Float[np.ndarray, "n m"]) -> Choice:
+    """The training shape whose surface is nearest to the truth: the best that retrieval could do."""
+    return distances.argmin(1)
+
+
+def mean_code(training: Float[np.ndarray, "m d"], count: int) -> Float[np.ndarray, "n d"]:
+    """The mean of the training codes, whatever the input: the null model of every ranking by cosine."""
+    return np.repeat(training.mean(0, keepdims=True), count, axis=0)

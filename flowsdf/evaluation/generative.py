@@ -1,0 +1,75 @@
+"""Scores of an unconditional generator: two sets of point clouds, compared by Chamfer distance.
+
+Every score is a mean over shapes and is returned shape by shape, so that its interval can be bootstrapped.
+Definitions: Achlioptas et al. 2018 (MMD, COV), Yang et al. 2019 (1-NNA).
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+
+from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.evaluation.scores import chamfer_l2
+
+POINTS = 2_048  # of a cloud
+
+Clouds = Float[np.ndarray, "n points 3"]
+Distances = Float[np.ndarray, "n m"]
+
+
+def pairwise_chamfer(a: Clouds, b: Float[np.ndarray, "m points 3"]) -> Distances:
+    """The CD-L2 of the protocol between every cloud of ``a`` and every cloud of ``b``."""
+    trees_a, trees_b = [cKDTree(cloud) for cloud in a], [cKDTree(cloud) for cloud in b]
+    distances = np.empty((len(a), len(b)))
+    for i, j in np.ndindex(distances.shape):
+        distances[i, j] = chamfer_l2(trees_b[j].query(a[i])[0], trees_a[i].query(b[j])[0])
+    return distances
+
+
+def matching_distance(generated_reference: Distances) -> Float[np.ndarray, " m"]:
+    """For each reference shape, the distance to the nearest generated one; MMD is the mean."""
+    return generated_reference.min(0)
+
+
+def covered(generated_reference: Distances) -> Bool[np.ndarray, " m"]:
+    """For each reference shape, whether it is the nearest one to some generated shape; COV is the mean."""
+    return np.isin(np.arange(generated_reference.shape[1]), generated_reference.argmin(1))
+
+
+def recognised(
+    generated: Float[np.ndarray, "n n"],
+    generated_reference: Distances,
+    reference: Float[np.ndarray, "m m"],
+) -> Bool[np.ndarray, " both"]:
+    """For each shape of both sets, whether its nearest other is of its own set; 1-NNA is the mean, best at 0.5."""
+    everything = np.block([[generated, generated_reference], [generated_reference.T, reference]])
+    np.fill_diagonal(everything, np.inf)
+    is_generated = np.arange(len(everything)) < len(generated)
+    return is_generated[everything.argmin(1)] == is_generated
+
+
+def memorisation(generated_training: Distances, training: Float[np.ndarray, "m m"]) -> Float[np.ndarray, " n"]:
+    """Each generated shape's distance to its nearest training shape, over the training set's own mean of that.
+
+    Near 0 is a copy; 1 is as new as the training shapes are to one another.
+    """
+    among = training + np.diag(np.full(len(training), np.inf))
+    return generated_training.min(1) / among.min(1).mean()
+
+
+def generative_scores(
+    generated: Float[np.ndarray, "n n"],
+    generated_reference: Distances,
+    reference: Float[np.ndarray, "m m"],
+    *,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """MMD, COV and 1-NNA with the number of shapes that each is a mean over and its bootstrap interval."""
+    each = {
+        "mmd": matching_distance(generated_reference),
+        "cov": covered(generated_reference),
+        "1-nna": recognised(generated, generated_reference, reference),
+    }
+    rows = {name: (len(values), *bootstrap_interval(values * 1.0, seed=seed)) for name, values in each.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "low", "high"])
