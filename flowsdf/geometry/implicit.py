@@ -47,14 +47,7 @@ def round_cone(lower: float, upper: float, height: float) -> Field:
         raise ValueError(f"one ball holds the other: radii {lower} and {upper}, {height} apart")
     slope = (lower - upper) / height  # sine of the side's inclination
     side = np.array([np.sqrt(1 - slope**2), slope])  # its outward normal
-
-    def distance(points):
-        q = _half_plane(points)  # (n, 2)
-        along = q @ (-side[1], side[0])
-        ends = np.where(along < 0, norm(q, axis=1) - lower, norm(q - (0, height), axis=1) - upper)
-        return np.where((along < 0) | (along > side[0] * height), ends, q @ side - lower)
-
-    return distance
+    return lambda points: _to_hull(_half_plane(points), lower, upper, height, side)
 
 
 def capsule(radius: float, height: float) -> Field:
@@ -69,41 +62,24 @@ def cone(lower: float, upper: float, height: float) -> Field:
 
 
 def ellipsoid(semi_axes) -> Field:
-    """The ellipsoid of semi-axes (3,); the foot of each point's perpendicular by Newton's method from below.
-
-    The root is that of Eberly, "Distance from a point to an ellipse, an ellipsoid": the sum of squares is convex
-    and falls in the unknown, so steps from a lower bound never overshoot.
-    """
+    """The ellipsoid of semi-axes (3,)."""
     axes = np.asarray(semi_axes, float)
-    excess = axes**2 - axes.min() ** 2
-
-    def distance(points):
-        y = np.maximum(np.abs(points), 1e-12)  # off the planes of symmetry, where the root is singular
-        pull = axes * y
-        u = np.maximum((pull - excess).max(1), norm(pull, axis=1) - excess.max())[:, None]
-        for _ in range(100):
-            share = (pull / (u + excess)) ** 2
-            step = (share.sum(1, keepdims=True) - 1) / (2 * (share / (u + excess)).sum(1, keepdims=True))
-            u = u + np.maximum(step, 0)
-            if (step <= 1e-14 * u).all():
-                break
-        gap = norm(y - axes**2 * y / (u + excess), axis=1)
-        return np.where(((y / axes) ** 2).sum(1) < 1, -gap, gap)
-
-    return distance
+    return lambda points: _to_ellipsoid(points, axes)
 
 
 def extrusion(outline, depth: float) -> Field:
     """The simple polygon ``outline`` (k, 2) of the xy-plane, carried from z = -depth / 2 to depth / 2."""
     outline = np.asarray(outline, float)
-    flat = _polygon(outline, np.roll(outline, -1, axis=0))
-    return lambda points: _beyond(np.stack([flat(points[:, :2]), np.abs(points[:, 2]) - depth / 2], axis=1))
+    edges = outline, np.roll(outline, -1, axis=0)
+    return lambda points: _beyond(
+        np.stack([_to_polygon(points[:, :2], *edges), np.abs(points[:, 2]) - depth / 2], axis=1)
+    )
 
 
 def revolution(profile) -> Field:
     """The simple polygon ``profile`` (k, 2) of (radius, y), turned round y."""
-    flat = _polygon(*profile_edges(profile))
-    return lambda points: flat(_half_plane(points))
+    edges = profile_edges(profile)
+    return lambda points: _to_polygon(_half_plane(points), *edges)
 
 
 def profile_edges(profile) -> tuple[np.ndarray, np.ndarray]:
@@ -136,17 +112,40 @@ def _beyond(excess):
     return norm(np.maximum(excess, 0), axis=1) + np.minimum(excess.max(axis=1), 0)
 
 
-def _polygon(starts, ends):
-    """The planar signed distance to edges (e, 2): nearest edge, sign by the parity of crossings to the right."""
+def _to_hull(q, lower, upper, height, side):
+    """The signed distance from (radius, y) (n, 2) to the hull of two circles, whose side has this normal (2,)."""
+    along = q @ (-side[1], side[0])
+    ends = np.where(along < 0, norm(q, axis=1) - lower, norm(q - (0, height), axis=1) - upper)
+    return np.where((along < 0) | (along > side[0] * height), ends, q @ side - lower)
 
-    def distance(points):  # (n, 2)
-        nearest, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
-        for start, edge in zip(starts, ends - starts, strict=True):
-            x, y = (points - start).T
-            t = np.clip((x * edge[0] + y * edge[1]) / (edge @ edge), 0, 1)
-            nearest = np.minimum(nearest, (x - t * edge[0]) ** 2 + (y - t * edge[1]) ** 2)
-            crosses = (y >= 0) != (y >= edge[1])
-            inside ^= crosses & ((edge[0] * y > edge[1] * x) == (edge[1] > 0))
-        return np.where(inside, -1, 1) * np.sqrt(nearest)
 
-    return distance
+def _to_ellipsoid(points, axes):
+    """The foot of each point's perpendicular by Newton's method from below.
+
+    The root is that of Eberly, "Distance from a point to an ellipse, an ellipsoid": the sum of squares is convex
+    and falls in the unknown, so steps from a lower bound never overshoot.
+    """
+    excess = axes**2 - axes.min() ** 2
+    y = np.maximum(np.abs(points), 1e-12)  # off the planes of symmetry, where the root is singular
+    pull = axes * y
+    u = np.maximum((pull - excess).max(1), norm(pull, axis=1) - excess.max())[:, None]
+    for _ in range(100):
+        share = (pull / (u + excess)) ** 2
+        step = (share.sum(1, keepdims=True) - 1) / (2 * (share / (u + excess)).sum(1, keepdims=True))
+        u = u + np.maximum(step, 0)
+        if (step <= 1e-14 * u).all():
+            break
+    gap = norm(y - axes**2 * y / (u + excess), axis=1)
+    return np.where(((y / axes) ** 2).sum(1) < 1, -gap, gap)
+
+
+def _to_polygon(points, starts, ends):
+    """The signed distance in the plane (n, 2) to edges (e, 2): nearest edge, sign by crossings to the right."""
+    nearest, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
+    for start, edge in zip(starts, ends - starts, strict=True):
+        x, y = (points - start).T
+        t = np.clip((x * edge[0] + y * edge[1]) / (edge @ edge), 0, 1)
+        nearest = np.minimum(nearest, (x - t * edge[0]) ** 2 + (y - t * edge[1]) ** 2)
+        crosses = (y >= 0) != (y >= edge[1])
+        inside ^= crosses & ((edge[0] * y > edge[1] * x) == (edge[1] > 0))
+    return np.where(inside, -1, 1) * np.sqrt(nearest)

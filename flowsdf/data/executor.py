@@ -1,0 +1,187 @@
+"""The one executor: a task per shape, in worker processes of one thread each, or on a cluster that already runs."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from typing import TypeVar
+
+from flowsdf.data.faults import Failed, Rejected
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int | None = None,
+    label: str,
+    on_result: Callable[[int, Result | Rejected], None] | None = None,
+) -> list[Result | Rejected]:
+    """``function`` of each task, in the tasks' order whatever finishes first; a Rejected takes its task's place.
+
+    Every outcome also goes to ``on_result(task number, outcome)`` as it comes. A lost worker costs the tasks in
+    flight one retry, each alone; a task that loses its worker twice is rejected as ``killed_worker``. Any other
+    exception stops the run as Failed. ``function`` must be importable by name; ``workers`` defaults to the cores.
+    """
+    outcomes: dict[int, Result | Rejected] = {}
+    progress = _progress(label, len(tasks))
+    next(progress)
+
+    def settle(number: int, outcome: Result | Rejected) -> None:
+        outcomes[number] = outcome
+        if on_result:
+            on_result(number, outcome)
+        progress.send(isinstance(outcome, Rejected))
+
+    waiting = list(range(len(tasks)))[::-1]
+    while waiting:
+        for number in _until_broken(function, tasks, waiting, workers, label, settle):
+            settle(number, _alone(function, tasks[number], number, label))
+    return [outcomes[number] for number in range(len(tasks))]
+
+
+@contextmanager
+def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, int]]:
+    """An executor and how many tasks it runs at once: the cluster's at ``SCHEDULER``, or a pool of processes."""
+    address = os.environ.get("SCHEDULER")
+    with _cluster(address) if address else _pool(workers or os.cpu_count() or 1) as opened:
+        yield opened
+
+
+def _until_broken(function, tasks, waiting: list[int], workers, label: str, settle) -> list[int]:
+    """Works through ``waiting`` from its end; returns the tasks in flight when a worker was lost, if one was."""
+    with open_executor(workers) as (executor, width):
+        _check_start(executor, label)
+        flying: dict[Future, int] = {}
+        while waiting or flying:
+            while waiting and len(flying) < width:
+                number = waiting.pop()
+                flying[_submit(executor, function, tasks[number])] = number
+            done = wait(flying, return_when=FIRST_COMPLETED).done
+            for future in [future for future in done if not _lost(future.exception())]:
+                number = flying.pop(future)
+                settle(number, _outcome(future, number, label))
+            if done & flying.keys():
+                return sorted(flying.values())
+    return []
+
+
+def _submit(executor: Executor, function, task) -> Future:
+    """The task's future; where the pool is already broken, a future that says so."""
+    try:
+        return executor.submit(_guarded, function, task)
+    except BrokenExecutor as error:
+        future: Future = Future()
+        future.set_exception(error)
+        return future
+
+
+def _alone(function, task, number: int, label: str):
+    """The outcome of a task that may have lost a worker, run by itself."""
+    with open_executor(1) as (executor, _):
+        future = executor.submit(_guarded, function, task)
+        if _lost(future.exception()):
+            return Rejected("killed_worker", "the worker process was killed twice on this shape")
+        return _outcome(future, number, label)
+
+
+def _guarded(function, task):
+    """In the worker: a rejection comes back as a value, anything else unforeseen as one line."""
+    try:
+        return function(task)
+    except Rejected as rejected:
+        return rejected
+    except Failed:
+        raise
+    except Exception as error:
+        raise Failed(f"{type(error).__name__}: {error}") from None
+
+
+def _outcome(future: Future, number: int, label: str):
+    try:
+        return future.result()
+    except Failed as failed:
+        raise Failed(f"{label}, task {number}: {failed}") from None
+
+
+def _lost(error: BaseException | None) -> bool:
+    """Whether an exception means that the worker died: by its base class here, by its name on a cluster."""
+    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+
+
+def _check_start(executor: Executor, label: str) -> None:
+    """Tells workers that cannot start from workers that a task kills."""
+    try:
+        executor.submit(os.getpid).result()
+    except BrokenExecutor:
+        hint = "run it from a module guarded by if __name__ == '__main__', or free some memory"
+        raise Failed(f"{label}: the worker processes do not start: {hint}") from None
+
+
+@contextmanager
+def _pool(width: int) -> Iterator[tuple[Executor, int]]:
+    spawn = get_context("spawn")  # a forked process hangs after the renderer was used
+    with _one_thread_each(), ProcessPoolExecutor(width, mp_context=spawn, initializer=_end_with_parent) as executor:
+        yield executor, width
+
+
+@contextmanager
+def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise Failed(f"SCHEDULER={address} needs one more package: pip install dask distributed") from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError) as error:
+        raise Failed(f"SCHEDULER={address}: no scheduler answers there ({error})") from None
+    with client, client.get_executor(pure=False) as executor:  # pure: a retry would get the first try's error
+        yield executor, max(1, sum(client.ncores().values()))
+
+
+def _end_with_parent() -> None:
+    """In a new worker: Ctrl-C ends it without a traceback, and so does its parent's end."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """The environment in which workers start; two processes of two threads on two cores slow each other tenfold."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _progress(label: str, total: int):
+    """Takes whether each next task was rejected; keeps a line on stderr up to date, with an estimate of the rest."""
+    start, shown, rejected, live = time.monotonic(), 0.0, 0, sys.stderr.isatty()
+    for done in range(total + 1):
+        elapsed = time.monotonic() - start
+        if done and (live or done == total or elapsed - shown > _LINE_SECONDS):
+            shown = elapsed
+            line = f"{label}: {done}/{total}, {rejected} rejected, {elapsed:.0f} s"
+            line += f", about {elapsed / done * (total - done):.0f} s left" if done < total else ""
+            sys.stderr.write(f"\r\033[K{line}" + "\n" * (done == total) if live else line + "\n")
+            sys.stderr.flush()
+        rejected += bool((yield))

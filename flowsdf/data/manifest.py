@@ -1,0 +1,133 @@
+"""``manifest.json``: which shape is which object, where it came from, and what became of it in each stage."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist
+
+from flowsdf.conventions import Mesh, object_name
+from flowsdf.data.faults import Failed
+from flowsdf.data.files import sha256_of, write_whole
+from flowsdf.data.sources import RawShape, redistributable
+from flowsdf.geometry.distance import unsigned_distance
+
+STAGES = ("watertight", "sdf", "views", "features")
+PROBES = 64
+
+
+class Stage(NamedTuple):
+    """What one stage made of one shape: ``done``, or ``rejected`` with a code and a reason; key of its inputs."""
+
+    status: str
+    code: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+    key: str = ""
+
+
+class Entry(NamedTuple):
+    """One shape of the data set; ``file`` is relative to the source's folder, ``stages`` by stage name."""
+
+    index: int
+    uid: str
+    category: str
+    licence: str
+    redistributable: bool
+    source: str
+    file: str
+    sha256: str
+    split: str
+    stages: dict[str, Stage]
+
+    @property
+    def name(self) -> str:
+        """The name of the shape's files: obj_0009."""
+        return object_name(self.index)
+
+
+def number_shapes(shapes: Iterable[RawShape]) -> list[Entry]:
+    """The shapes as entries without stages: training shapes first, each split in the source's order."""
+    ordered = sorted(shapes, key=lambda shape: shape.split != "train")  # stable
+    return [_entry(index, shape) for index, shape in enumerate(ordered)]
+
+
+def with_stage(entry: Entry, name: str, stage: Stage) -> Entry:
+    """The entry with one stage's result put in."""
+    return entry._replace(stages={**entry.stages, name: stage})
+
+
+def write_manifest(path: Path, entries: Sequence[Entry]) -> None:
+    """Writes the entries and both directions between obj_idx and uid, whole."""
+    by_uid = {entry.uid: entry.index for entry in entries}
+    if len(by_uid) != len(entries):
+        raise Failed(f"{path}: two shapes have one uid: the source must tell them apart")
+    rows = [entry._asdict() | {"stages": _stage_rows(entry)} for entry in entries]
+    tree = {"uid": {entry.name: entry.uid for entry in entries}, "obj_idx": by_uid, "shapes": rows}
+    write_whole(path, (json.dumps(tree, indent=1, ensure_ascii=True) + "\n").encode())
+
+
+def read_manifest(path: Path) -> list[Entry]:
+    """The entries by obj_idx; raises Failed when the file is not a manifest."""
+    try:
+        rows = json.loads(path.read_bytes())["shapes"]
+        entries = [Entry(**row | {"stages": {k: Stage(**v) for k, v in row["stages"].items()}}) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise Failed(f"{path}: not a manifest that this version wrote ({reason}): run 00_data again") from None
+    if [entry.index for entry in entries] != list(range(len(entries))):
+        raise Failed(f"{path}: its shapes are not numbered 0, 1, 2, ...: run 00_data again")
+    return entries
+
+
+def near_duplicates(
+    points: Float[np.ndarray, "n p 3"], surface: Callable[[int], Mesh], *, threshold: float = 0.01
+) -> list[tuple[int, int]]:
+    """The pairs of shapes whose mean symmetric surface distance is below ``threshold``, in units of the frame.
+
+    ``points`` are samples of each surface. The unsigned distance fields of two shapes differ nowhere by more than
+    their surfaces do, so pairs that differ on average by twice the threshold at fixed probes are left out; for the
+    others the samples are held against ``surface(i)``, the shape's mesh.
+    """
+    probes = np.random.default_rng(0).uniform(-1, 1, (PROBES, 3))
+    fields = np.array([cKDTree(samples).query(probes)[0] for samples in points])  # (n, probes)
+    near = pdist(fields, "cityblock") / PROBES < 2 * threshold
+    pairs = np.argwhere(np.triu(np.ones((len(points),) * 2, bool), 1))[near]
+    return [(int(i), int(j)) for i, j in pairs if _apart(points, surface, i, j) < threshold]
+
+
+def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> list[Entry]:
+    """The entries with every group of equal files or near-duplicate pairs (by obj_idx) in one split.
+
+    A group with a training shape becomes training; another takes the split of its first shape. Numbers stay.
+    """
+    first = {}
+    equal = [(first.setdefault(entry.sha256 or entry.uid, entry.index), entry.index) for entry in entries]
+    links = np.array([*equal, *pairs]).reshape(-1, 2)
+    graph = coo_array((np.ones(len(links)), links.T), shape=(len(entries), len(entries)))
+    group = connected_components(graph, directed=False)[1]
+    split = {}
+    for label, entry in sorted(zip(group, entries, strict=True), key=lambda pair: pair[1].split != "train"):
+        split.setdefault(label, entry.split)
+    return [entry._replace(split=split[label]) for label, entry in zip(group, entries, strict=True)]
+
+
+def _apart(points: np.ndarray, surface: Callable[[int], Mesh], i: int, j: int) -> float:
+    return (unsigned_distance(points[i], surface(j)).mean() + unsigned_distance(points[j], surface(i)).mean()) / 2
+
+
+def _entry(index: int, shape: RawShape) -> Entry:
+    digest = sha256_of(shape.path) if shape.path.is_file() else ""
+    allowed = redistributable(shape.licence)
+    about = shape.uid, shape.category, shape.licence, allowed, shape.source, shape.path.name, digest, shape.split
+    return Entry(index, *about, stages={})
+
+
+def _stage_rows(entry: Entry) -> dict[str, dict]:
+    return {name: stage._asdict() for name, stage in entry.stages.items()}

@@ -1,0 +1,49 @@
+"""What a result depends on, as hashes: the meaning of the source that computed it, without its prose."""
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+_ABOVE_FITS = ("flowsdf.evaluation", "flowsdf.report")  # floors that only read results
+
+
+@cache
+def source_fingerprint(*modules: str) -> str:
+    """The SHA-256 of the syntax of these flowsdf modules and all they import below evaluation.
+
+    Comments, docstrings and layout do not count, so an edit to prose never computes anything again.
+    """
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _file(name)
+        if path is None or name in found or name.startswith(_ABOVE_FITS):
+            continue
+        found[name], imported = _read(path)
+        waiting += imported
+    return hashlib.sha256("".join(f"{name}:{found[name]}\n" for name in sorted(found)).encode()).hexdigest()
+
+
+def _file(name: str) -> Path | None:
+    """The file of a dotted flowsdf module."""
+    path = PACKAGE.parent.joinpath(*name.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((file for file in candidates if name.split(".")[0] == "flowsdf" and file.is_file()), None)
+
+
+@cache
+def _read(path: Path) -> tuple[str, list[str]]:
+    """The dump of a file's syntax without docstrings, and the names it imports, also inside functions."""
+    tree = ast.parse(path.read_bytes())
+    imported: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            imported += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+            node.body = node.body[1:]
+    return ast.dump(tree), imported

@@ -1,0 +1,110 @@
+"""The shared decoder of DeepSDF (Park 2019): one latent code a shape, one network for all of them."""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flowsdf.conventions import Field
+from flowsdf.models.encoding import positional_encoding
+
+LATENT_DIM = 64
+BANDS = 6
+ENCODED_DIM = 3 + 6 * BANDS  # 39
+CLAMP = 0.1  # delta of the clamped L1; the thesis does not give one
+LATENT_PENALTY = 1e-5  # weight of the squared norm of a latent
+ROWS = {"cpu": 4096}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
+ROWS_ELSEWHERE = 1 << 18
+
+
+class DeepSDF(nn.Module):
+    """concat(latent, PE(point)) -> `depth` ReLU layers of `width` -> signed distance.
+
+    The middle layer sees concat(hidden, latent, PE(point)), so 8 layers of 512 have 1,945,089 parameters. Weights
+    start as `nn.Linear` leaves them (uniform, +- fan_in^-1/2).
+    """
+
+    def __init__(self, width: int = 512, depth: int = 8) -> None:
+        super().__init__()
+        inputs = LATENT_DIM + ENCODED_DIM  # 103
+        fan_in = [inputs] + [width + inputs if i == depth // 2 else width for i in range(1, depth)]
+        self.hidden = nn.ModuleList(nn.Linear(n, width) for n in fan_in)
+        self.out = nn.Linear(width, 1)
+
+    def forward(self, latents: Float[Tensor, "*s 64"], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
+        """Signed distances of every shape at its own points, computed a few thousand points at a time."""
+        terms = self.shape_terms(latents)
+        shapes = points.shape[:-2].numel()
+        rows = max(1, ROWS.get(points.device.type, ROWS_ELSEWHERE) // max(1, shapes))
+        return torch.cat([self.at(terms, part) for part in points.split(rows, dim=-2)], dim=-1)
+
+    def shape_terms(self, latents: Float[Tensor, "*s 64"]) -> list[Float[Tensor, "*s 1 width"]]:
+        """What the latent adds to the first and to the skip layer, computed once a shape instead of once a point."""
+        terms = []
+        for layer in (self.hidden[0], self.hidden[len(self.hidden) // 2]):
+            weight = layer.weight[:, -LATENT_DIM - ENCODED_DIM : -ENCODED_DIM]
+            terms.append(functional.linear(latents, weight, layer.bias).unsqueeze(-2))
+        return terms
+
+    def at(self, shape_terms: list[Tensor], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
+        """The rest of `forward`: equal to concatenating the latent to every point, up to rounding."""
+        encoded = positional_encoding(points, BANDS)  # (s, p, 39)
+        first, *others = self.hidden
+        h = functional.linear(encoded, first.weight[:, -ENCODED_DIM:]) + shape_terms[0]  # (s, p, width)
+        for i, layer in enumerate(others, start=1):
+            h = functional.relu(h, inplace=True)
+            if i == len(self.hidden) // 2:
+                again = functional.linear(encoded, layer.weight[:, -ENCODED_DIM:]) + shape_terms[1]
+                h = functional.linear(h, layer.weight[:, : layer.out_features]) + again
+            else:
+                h = layer(h)
+        return self.out(functional.relu(h, inplace=True)).squeeze(-1).float()
+
+
+def clamped_l1(pred: Float[Tensor, "*n"], sdf: Float[Tensor, "*n"], delta: float = CLAMP) -> Float[Tensor, "*n"]:
+    """|clamp(pred, delta) - clamp(sdf, delta)| of each point (Park 2019, eq. 4)."""
+    return (pred.clamp(-delta, delta) - sdf.clamp(-delta, delta)).abs()
+
+
+def objective(
+    decoder: DeepSDF, latents: Float[Tensor, "s 64"], points: Float[Tensor, "s p 3"], sdf: Float[Tensor, "s p"]
+) -> Float[Tensor, ""]:
+    """The mean clamped L1 of all points, plus LATENT_PENALTY times the mean squared norm of the latents.
+
+    A point that lies and is predicted beyond the clamp has loss and gradient exactly zero, so only the others are
+    differentiated: the value and the gradient are those of the plain mean, for about 70 % of its time.
+    """
+    chosen = unsettled(decoder, latents, points, sdf)  # (s, a)
+    near = points.gather(1, chosen[..., None].expand(-1, -1, 3))
+    loss = clamped_l1(decoder(latents, near), sdf.gather(1, chosen)).sum() / sdf.numel()
+    return loss + LATENT_PENALTY * latents.square().sum(-1).mean()
+
+
+@torch.no_grad()
+def unsettled(
+    decoder: DeepSDF, latents: Float[Tensor, "s 64"], points: Float[Tensor, "s p 3"], sdf: Float[Tensor, "s p"]
+) -> Int[Tensor, "s a"]:
+    """The points of each shape that can have a gradient: those within the clamp, those predicted wrongly, padding."""
+    near, far = split(sdf.abs() < CLAMP)  # (s, n), (s, p - n)
+    far_points = points.gather(1, far[..., None].expand(-1, -1, 3))
+    wrong, _ = split(clamped_l1(decoder(latents, far_points), sdf.gather(1, far)) > 0)
+    return torch.cat((near, far.gather(1, wrong)), dim=1)
+
+
+def split(mask: Bool[Tensor, "s p"]) -> tuple[Int[Tensor, "s n"], Int[Tensor, "s rest"]]:
+    """The columns of each row, true ones first, cut where the fullest row has no true one left."""
+    order = mask.byte().argsort(dim=1, descending=True, stable=True)
+    return order.tensor_split([int(mask.sum(1).max())], dim=1)
+
+
+def field(decoder: DeepSDF, latent: Float[Tensor, " 64"], *, autocast_dtype: torch.dtype | None = None) -> Field:
+    """The signed distance field of one shape, as extraction wants it: numpy points (n, 3) to distances (n,)."""
+    device = latent.device
+
+    @torch.inference_mode()
+    def sdf(points: np.ndarray) -> np.ndarray:
+        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
+            return decoder(latent, torch.as_tensor(points, dtype=torch.float32, device=device)).cpu().numpy()
+
+    return sdf

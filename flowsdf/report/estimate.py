@@ -1,0 +1,44 @@
+"""Say before a report how long it will take and how much disk it needs, from what earlier runs measured.
+
+python -m flowsdf.report.estimate --profile laptop --data procedural
+"""
+
+import argparse
+import shutil
+import sys
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.parameters import load_yaml
+from flowsdf.report.places import NAMED_SOURCES, Places, places
+
+
+def estimate(where: Places) -> str:
+    """One line for a run, from params/estimates.yaml; a folder of meshes counts as `folder`."""
+    table = load_yaml(where.root / "params" / "estimates.yaml")
+    source = where.data if where.data in NAMED_SOURCES else "folder"
+    row = table.get(where.profile, {}).get(source)
+    if not row:
+        return f"{where.run_name}: not measured yet"
+    free = shutil.disk_usage(where.root).free / 1e9
+    if free < row["gigabytes"]:
+        raise Failed(f"{where.run_name} needs {row['gigabytes']} GB of disk, {free:.1f} GB are free here")
+    measured = f"about {row['minutes']} minutes on {row['machine']}, {row['gigabytes']} GB of disk ({free:.0f} GB free)"
+    return f"{where.run_name}: {measured}; chapters that are up to date are not run again"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="How long a report takes, and how much disk it needs.")
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--data", default="procedural")
+    ask = parser.parse_args()
+    print(estimate(places(ask.profile, ask.data)), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        sys.exit(1)

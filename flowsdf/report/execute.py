@@ -1,0 +1,153 @@
+"""Run one chapter: its notebook in a fresh kernel, into a new folder that replaces the old one only when it ends well.
+
+python -m flowsdf.report.execute 11_deepsdf --profile laptop --data procedural --after 00_data
+"""
+
+import argparse
+import fcntl
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
+from flowsdf.report.kernel import run_notebook, stop
+from flowsdf.report.parameters import parameters
+from flowsdf.report.places import Places, places
+from flowsdf.report.prose import check_prose
+
+
+def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, force: bool = False) -> bool:
+    """Bring one chapter up to date; False when there was nothing to do, Failed when it did not end well."""
+    if not where.notebook(chapter).is_file():
+        raise Failed(f"no notebooks/{chapter}.py")
+    values = parameters(where, chapter)
+    check_prose(where.notebook(chapter), where.root / "params" / "claims.yaml")
+    depends = inputs(where, chapter, values, after)
+    missing = [name for name, key in depends["after"].items() if not key]
+    if missing:
+        raise Failed(f"{chapter} needs {missing[0]} first: make chapter CH={missing[0]} PROFILE={where.profile}")
+    folder, key = where.reports / chapter, digest_json(depends)
+    if fresh(folder, key) and not force:
+        print(f"{chapter}: up to date", flush=True)
+        return False
+    with locked(where):
+        execute(where, chapter, values, timeout=timeout, seal={"key": key, "depends": depends})
+    return True
+
+
+def locked(where: Places) -> Any:
+    """A hold on the run's folders while it is open; Failed when another run has it, or they cannot be written."""
+    try:
+        for path in (where.artifacts, where.reports):
+            path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=path):
+                pass
+        hold = open(where.artifacts / ".lock", "w")  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        raise Failed(f"{error.filename}: {error.strerror}; results must be writable there") from None
+    try:
+        fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        hold.close()
+        raise Failed(f"another run is using {where.artifacts.name}; wait for it, or stop it, and try again") from None
+    return hold
+
+
+def execute(where: Places, chapter: str, values: dict[str, Any], *, timeout: int, seal: dict[str, Any]) -> None:
+    """Run the notebook into a folder beside the last result; swap them on success, note the failure otherwise."""
+    part, folder = where.reports / f".{chapter}.part", where.reports / chapter
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    given = {
+        **{"profile": where.profile, "data": where.data, **values},
+        **{"artifacts": inside(where, where.artifacts), "report": inside(where, part)},
+    }
+    print(f"{chapter}: running ({where.profile}, {where.data_name})", flush=True)
+    began = time.time()
+    try:
+        run_notebook(where, chapter, given, output=part / "notebook.ipynb", timeout=timeout)
+        seal_run(part, **seal)
+    except Failed as failure:
+        folder.mkdir(exist_ok=True)
+        note = {"chapter": chapter, "reason": str(failure), "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        (folder / "failure.json").write_text(json_text(note), encoding="utf-8")
+        if (part / "notebook.ipynb").exists():
+            os.replace(part / "notebook.ipynb", folder / "failed.ipynb")
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    swap(part, folder)
+    print(f"{chapter}: done in {time.time() - began:.0f} s", flush=True)
+
+
+def inside(where: Places, path: Path) -> str:
+    """A folder as the notebook is given it: from the repository's root."""
+    return str(path.relative_to(where.root))
+
+
+def swap(part: Path, folder: Path) -> None:
+    """Put a finished folder in the place of the last one."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(part, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def seal_run(part: Path, *, key: str, depends: dict[str, Any]) -> None:
+    """Slim the executed notebook and complete run.json with the key, what it depends on and the notebook's hash."""
+    from flowsdf.report.pages import slim
+
+    run = read_json(part / "run.json")
+    if not run:
+        raise Failed("the notebook ended without results.finish(chapter)")
+    slim(part / "notebook.ipynb")
+    files = {**run["files"], "notebook.ipynb": digest((part / "notebook.ipynb").read_bytes())}
+    sealed = {**run, "key": key, "depends": depends, "files": files}
+    (part / "run.json.part").write_text(json_text(sealed), encoding="utf-8")
+    os.replace(part / "run.json.part", part / "run.json")
+
+
+def json_text(value: Any) -> str:
+    """JSON text as all result files have it."""
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line; 0 when up to date or done, 1 with one line when not."""
+    parser = argparse.ArgumentParser(description="Run one chapter of the report.")
+    parser.add_argument("chapter")
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--data", default="procedural")
+    parser.add_argument("--after", nargs="*", default=[], help="chapters and files it depends on")
+    parser.add_argument("--timeout", type=int, default=14_400, help="seconds for one cell")
+    parser.add_argument("--force", action="store_true", help="run although nothing changed")
+    ask = parser.parse_args(words)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with ThreadPoolExecutor(1) as thread:  # a main thread that only waits can always answer a signal
+        where = places(ask.profile, ask.data)
+        job = thread.submit(run_chapter, where, ask.chapter, after=ask.after, timeout=ask.timeout, force=ask.force)
+        ended = threading.Event()
+        job.add_done_callback(lambda _: ended.set())
+        while not ended.wait(0.5):
+            pass
+        job.result()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        sys.exit(1)

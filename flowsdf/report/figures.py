@@ -1,0 +1,130 @@
+"""The report's one look: seaborn's whitegrid, a colour-blind-safe palette, grids of pictures and of shaded meshes."""
+
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from jaxtyping import Float, UInt8
+from matplotlib.figure import Figure
+
+from flowsdf.conventions import Mesh
+
+PALETTE = sns.color_palette("colorblind").as_hex()
+INK, BASE = "#333333", np.array([0.47, 0.60, 0.74])  # text; the gray-blue of a surface
+Picture = UInt8[np.ndarray, "h w 3"]
+
+
+def set_style() -> None:
+    """Make every later figure look like the report's."""
+    sns.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={"axes.edgecolor": "#bbbbbb"})
+    plt.rcParams.update({"figure.dpi": 110, "axes.titlesize": 10, "axes.labelsize": 10, "legend.frameon": False})
+    plt.rcParams.update({"text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK})
+
+
+def image_grid(images: Sequence[Picture], titles: Sequence[str], *, columns: int = 8, size: float = 1.4) -> Figure:
+    """Pictures in rows, each under its title; `size` is one picture's side in inches."""
+    set_style()
+    columns = max(1, min(columns, len(images)))
+    rows = max(1, -(-len(images) // columns))
+    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.22)), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles, strict=False):
+        axis.imshow(image)
+        axis.set_title(title.replace("$", r"\$"), fontsize=7, pad=2)
+    figure.subplots_adjust(0, 0, 1, 0.95, wspace=0.04, hspace=0.2)
+    return figure
+
+
+def mesh_grid(
+    meshes: Sequence[Mesh],
+    titles: Sequence[str],
+    *,
+    columns: int = 8,
+    size: float = 1.4,
+    render: Callable[[Mesh], Picture] | None = None,
+) -> Figure:
+    """Shaded meshes in rows, each under its title; `render` replaces the built-in picture of a mesh."""
+    return image_grid([(render or shade)(mesh) for mesh in meshes], titles, columns=columns, size=size)
+
+
+def curves(
+    table: pd.DataFrame, *, x: str, y: str, label: str | None = None, log: bool = True, target: float | None = None
+) -> Figure:
+    """Lines of y over x, one per value of `label`; an optional dashed line marks a target."""
+    set_style()
+    figure, axis = plt.subplots(figsize=(6.4, 3.4))
+    sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, palette=None if label is None else "colorblind")
+    if log:
+        axis.set_yscale("log")
+    if target is not None:
+        axis.axhline(target, linestyle="--", linewidth=1, color="#777777")
+    return figure
+
+
+def interval_bars(table: pd.DataFrame, *, name: str, value: str, low: str, high: str) -> Figure:
+    """One dot per row with its interval; columns `value`, `low`, `high` share one unit."""
+    set_style()
+    figure, axis = plt.subplots(figsize=(6.4, 0.6 + 0.32 * len(table)))
+    rows = np.arange(len(table))[::-1]
+    axis.hlines(rows, table[low], table[high], color=PALETTE[0], linewidth=2)
+    axis.plot(table[value], rows, "o", color=PALETTE[0])
+    axis.set_yticks(rows, table[name])
+    axis.set_xlabel(value)
+    axis.grid(axis="y", visible=False)
+    return figure
+
+
+def face_samples(corners: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points (n, 3), less than a pixel apart, that cover triangles (f, 3, 3) given in pixels, and their normals."""
+    edges = np.linalg.norm(corners[:, :, :2] - np.roll(corners, 1, axis=1)[:, :, :2], axis=2).max(axis=1)
+    steps = np.clip(np.ceil(edges * 1.3).astype(int) + 1, 1, 2000)
+    points, shading = [], []
+    for step in np.unique(steps):
+        here = steps == step
+        i, j = np.meshgrid(np.arange(step + 1), np.arange(step + 1), indexing="ij")
+        inside = i + j <= step
+        weights = np.stack([i[inside], j[inside], (step - i - j)[inside]], axis=1) / step  # (k, 3)
+        points.append(np.einsum("kc,fcd->fkd", weights, corners[here]).reshape(-1, 3))
+        shading.append(np.einsum("kc,fcd->fkd", weights, normals[here]).reshape(-1, 3))
+    return np.concatenate(points), np.concatenate(shading)
+
+
+def camera_frame(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
+    """Rows right, up, towards the viewer, for a viewer at these angles in degrees (y up)."""
+    a, e = np.radians([azimuth, elevation])
+    toward = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
+    right = np.array([np.cos(a), 0.0, -np.sin(a)])
+    return np.stack([right, np.cross(toward, right), toward])
+
+
+def vertex_normals(mesh: Mesh) -> np.ndarray:
+    """Unit normals at the vertices, weighted by the area of the faces around; zero for a loose vertex."""
+    corners = mesh.vertices[mesh.faces]
+    of_faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    total = np.zeros_like(mesh.vertices, dtype=float)
+    np.add.at(total, mesh.faces.ravel(), np.repeat(of_faces, 3, axis=0))
+    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
+
+
+def shade(
+    mesh: Mesh, *, pixels: int = 224, azimuth: float = 35.0, elevation: float = 20.0, color: np.ndarray = BASE
+) -> Picture:
+    """An orthographic picture of a mesh on white, by a depth buffer at twice the resolution; an empty mesh is blank."""
+    side = 2 * pixels
+    frame = camera_frame(azimuth, elevation)
+    picture = np.ones((side * side, 3))
+    if len(mesh.faces):
+        screen = np.asarray(mesh.vertices) @ frame.T * np.array([1, -1, 1]) * (side / 2.1) + side / 2
+        points, normals = face_samples(screen[mesh.faces], vertex_normals(mesh)[mesh.faces] @ frame.T)
+        points, normals = points[(order := np.argsort(points[:, 2]))], normals[order]  # far to near: the last one stays
+        column, row = np.clip(points[:, :2].astype(int), 0, side - 1).T
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        light = np.abs(normals @ np.array([0.35, 0.5, 0.79]))  # both sides lit: some inputs have flipped faces
+        picture[row * side + column] = np.clip(
+            color * (0.35 + 0.75 * light[:, None]) + 0.15 * light[:, None] ** 12, 0, 1
+        )
+    small = picture.reshape(pixels, 2, pixels, 2, 3).mean(axis=(1, 3))
+    return (small * 255).astype(np.uint8)

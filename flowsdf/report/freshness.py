@@ -1,0 +1,116 @@
+"""Whether a result is up to date, by content: the notebook, its parameters, the sources it uses, what it follows.
+
+Only the standard library is imported, so that a report with nothing to do says so at once.
+"""
+
+import ast
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from flowsdf.report.places import NAMED_SOURCES, Places
+
+SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
+BESIDE = (".safetensors", ".json", ".yaml", ".csv")  # data files a module reads from its own folder
+
+
+def digest(content: bytes | str) -> str:
+    """The SHA-256 of some content, as hexadecimal digits."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()
+
+
+def digest_json(value: Any) -> str:
+    """The SHA-256 of a value's JSON text with sorted keys."""
+    return digest(json.dumps(value, sort_keys=True, default=str))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty when it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def imported(source: str, package: str) -> set[str]:
+    """The dotted names that a module's text imports, also inside functions; `from a import b` counts as a and a.b."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def module_file(root: Path, name: str) -> Path | None:
+    """The file of a dotted module name below the root, if there is one."""
+    path = root.joinpath(*name.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def sources(root: Path, source: str, library: str = "flowsdf") -> dict[str, str]:
+    """The hash of every file of the library that a text imports, directly or not, and of the data files beside them."""
+    waiting, files = imported(source, ""), set[Path]()
+    while waiting:
+        name = waiting.pop()
+        path = module_file(root, name) if name.split(".")[0] == library else None
+        if path is None or path in files:
+            continue
+        files.add(path)
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        waiting |= imported(path.read_text(encoding="utf-8"), package) | {package}
+    beside = {path for file in files for path in file.parent.iterdir() if path.suffix in BESIDE}
+    return {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(files | beside)}
+
+
+def listing(folder: Path) -> str:
+    """The hash of a folder's file names, sizes and times, without following links."""
+    found = []
+    for base, _, names in os.walk(folder):
+        stats = [(name, os.lstat(os.path.join(base, name))) for name in names]
+        found += [[os.path.relpath(base, folder), name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
+    return digest_json(sorted(found))
+
+
+def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]) -> dict[str, Any]:
+    """Everything a chapter's result depends on, each by hash; `after` names chapters, or files of the repository."""
+    source = where.notebook(chapter).read_text(encoding="utf-8")
+    files = [name for name in after if (where.root / name).is_file()]
+    return {
+        "notebook": digest(source),
+        "parameters": digest_json(values),
+        "sources": digest_json(sources(where.root, source)),
+        "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
+        "switches": {name: os.environ.get(name, "") for name in SWITCHES},
+        "files": {name: digest((where.root / name).read_bytes()) for name in files},
+        "after": {name: result_mark(where.reports / name) for name in after if name not in files},
+    }
+
+
+def result_mark(folder: Path) -> str:
+    """The hash of what a finished chapter was made from and of its metrics; empty when it has not finished."""
+    run = read_json(folder / "run.json")
+    return digest(run["key"] + run["files"]["metrics.json"]) if "key" in run else ""
+
+
+def sealed(folder: Path) -> bool:
+    """Whether every file that a chapter's run.json lists is there with the content it had when the run ended."""
+    files = read_json(folder / "run.json").get("files")
+    if not files:
+        return False
+    return all(
+        (folder / name).is_file() and digest((folder / name).read_bytes()) == seal for name, seal in files.items()
+    )
+
+
+def fresh(folder: Path, key: str) -> bool:
+    """Whether a chapter's folder holds the finished, untouched result of this key."""
+    return (
+        read_json(folder / "run.json").get("key") == key and not (folder / "failure.json").exists() and sealed(folder)
+    )

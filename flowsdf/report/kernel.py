@@ -1,0 +1,83 @@
+"""One notebook in one fresh kernel: started clean, its end put in a line, nothing left behind when stopped."""
+
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.places import Places
+
+GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
+
+
+def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: Path, timeout: int) -> None:
+    """Convert the percent notebook and execute it by papermill in a fresh kernel; Failed says how it ended."""
+    import jupytext
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillException
+
+    with tempfile.TemporaryDirectory() as scratch:
+        private_jupyter(Path(scratch))
+        notebook = jupytext.read(where.notebook(chapter), fmt="py:percent")
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        source = Path(scratch) / f"{chapter}.ipynb"
+        jupytext.write(notebook, source, fmt="ipynb")
+        settings = {"parameters": given, "cwd": str(where.root), "progress_bar": False, "execution_timeout": timeout}
+        streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+        try:
+            papermill.execute_notebook(str(source), str(output), kernel_name="python3", **settings, **streams)
+        except PapermillException as error:
+            raise Failed(last_line(error)) from None
+        except CellTimeoutError:
+            raise Failed(f"a cell ran longer than {timeout} s; raise TIMEOUT or shorten it") from None
+        except DeadKernelError:
+            raise Failed("the kernel died (killed, or out of memory)") from None
+        except OSError as error:
+            raise Failed(f"{error.filename or output.name}: {error.strerror or error}") from None
+
+
+def private_jupyter(scratch: Path) -> None:
+    """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run."""
+    library = str(Path(__file__).resolve().parents[2])
+    os.environ.update(
+        JUPYTER_PREFER_ENV_PATH="1",
+        JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),
+        JUPYTER_DATA_DIR=str(scratch / "data"),
+        IPYTHONDIR=str(scratch / "ipython"),
+        MPLBACKEND="agg",
+        PYTHONPATH=os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
+    )
+
+
+def last_line(error: Exception) -> str:
+    """The last line of a notebook's error, without colours."""
+    name, value = getattr(error, "ename", ""), getattr(error, "evalue", "") or str(error)
+    line = value.strip().splitlines()[-1] if value.strip() else ""
+    return line if name in ("Failed", "") else f"{name}: {line}"
+
+
+def stop(number: int, _frame: Any = None) -> NoReturn:
+    """End at once on Ctrl-C or SIGTERM: interrupt the kernel, then kill everything below this process."""
+    import psutil
+
+    family = psutil.Process().children(recursive=True)
+    for child in family:
+        send(child, signal.SIGINT)
+    psutil.wait_procs(family, timeout=GRACE)
+    for child in {*family, *psutil.Process().children(recursive=True)}:
+        send(child, signal.SIGKILL)
+    print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
+    os._exit(128 + number)
+
+
+def send(process: Any, number: int) -> None:
+    """Send a signal to a process that may have gone."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)

@@ -1,0 +1,92 @@
+"""The ledger: every declared claim, judged by what the chapters of a run recorded."""
+
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flowsdf.data.faults import Failed
+from flowsdf.evaluation.claims import Claim, parse_claims
+from flowsdf.evaluation.verdicts import Run, judge
+from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
+from flowsdf.report.parameters import load_yaml
+from flowsdf.report.places import Places
+from flowsdf.report.results import write_json
+
+
+def load_claims(root: Path) -> tuple[Claim, ...]:
+    """The declared claims; none when params/claims.yaml is missing."""
+    path = root / "params" / "claims.yaml"
+    try:
+        return parse_claims(load_yaml(path)) if path.exists() else ()
+    except ValueError as error:
+        raise Failed(f"params/claims.yaml: {error}") from None
+
+
+def changed_before(reports: Path, run: dict[str, Any]) -> list[str]:
+    """The chapters a run followed that have changed or failed since."""
+    after = run.get("depends", {}).get("after", {})
+    changed = {name for name, key in after.items() if result_mark(reports / name) != key}
+    return sorted(changed | {name for name in after if (reports / name / "failure.json").exists()})
+
+
+def as_run(folder: Path) -> Run | None:
+    """A chapter's run as the verdicts see it; None when it has neither run nor failed."""
+    run, failure = read_json(folder / "run.json"), read_json(folder / "failure.json")
+    if not (run or failure):
+        return None
+    if failure:
+        started = datetime.fromisoformat(failure["ended"])
+        return Run("", "", "", "", 1, started, error=failure["reason"])
+    seeds = run["parameters"].get("seeds", 1)
+    return Run(
+        run["profile"],
+        run["data"],
+        run["encoder"],
+        run["device"],
+        seeds=len(seeds) if isinstance(seeds, list) else seeds,
+        started=datetime.fromisoformat(run["started"]),
+        stale=bool(changed_before(folder.parent, run)) or not sealed(folder),
+    )
+
+
+def text(values: tuple | list) -> str:
+    """Numbers side by side, to four significant digits."""
+    return " / ".join("-" if value is None else f"{value:.4g}" for value in values)
+
+
+def row(claim: Claim, reports: Path) -> dict[str, Any]:
+    """One claim with its verdict and what it rests on."""
+    folder = reports / claim.chapter
+    metrics = read_json(folder / "metrics.json")
+    verdict = judge(claim, metrics, as_run(folder))
+    return {
+        "id": claim.id,
+        "chapter": claim.chapter,
+        "statement": claim.statement,
+        "source": claim.source,
+        "type": claim.type,
+        "reported": text(claim.reported),
+        "measured": text([metrics.get(name) for name in claim.metric]) if metrics else "",
+        "verdict": verdict.name,
+        "scale": verdict.scale,
+        "reason": verdict.reason,
+        "post_hoc": verdict.post_hoc,
+    }
+
+
+def write_ledger(where: Places) -> pd.DataFrame:
+    """Judge every claim, keep the rows in ledger.json under a seal, and give them as a table."""
+    rows = [row(claim, where.reports) for claim in load_claims(where.root)]
+    runs = {path.parent.name: read_json(path)["files"] for path in sorted(where.reports.glob("[!.]*/run.json"))}
+    evidence = {chapter: files["metrics.json"] for chapter, files in runs.items()}
+    content = {"profile": where.profile, "data": where.data_name, "evidence": evidence, "claims": rows}
+    write_json(where.reports / "ledger.json", {**content, "seal": digest_json(content)})
+    return pd.DataFrame(rows)
+
+
+def counts(ledger: pd.DataFrame) -> dict[str, int]:
+    """How many claims got each verdict, as metrics."""
+    return {f"claims_{name.replace(' ', '_').replace('-', '_')}": n for name, n in Counter(ledger["verdict"]).items()}

@@ -1,0 +1,130 @@
+"""Keep a run's small results in the repository, and hold a run against the kept ones.
+
+python -m flowsdf.report.publish --profile laptop            # keep
+python -m flowsdf.report.publish --profile laptop --compare  # hold against
+"""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.freshness import read_json
+from flowsdf.report.parameters import load_yaml
+from flowsdf.report.places import Places, chapters, places
+
+KEPT = (".json", ".ipynb", ".csv", ".png", ".md", ".svg")
+MOST = 15_000_000  # bytes in all
+TOLERANCE = 0.10  # of the published value, where params/tolerances.yaml names no other
+PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|tmp|var|opt|mnt|work|usr|srv|data)/[\w.-]+")
+
+
+class Difference(NamedTuple):
+    """One metric of a run beside the published one."""
+
+    chapter: str
+    metric: str
+    ours: float | None
+    kept: float | None
+    agrees: bool
+
+
+def kept_files(reports: Path) -> list[Path]:
+    """The small files of a run: not the book, not the views' pages, nothing hidden, no failed notebook."""
+    files = [path for path in sorted(reports.rglob("*")) if path.is_file() and path.suffix in KEPT]
+    parts = [(path, path.relative_to(reports).parts) for path in files]
+    hidden = [path for path, names in parts if names[0] == "html" or any(name.startswith(".") for name in names)]
+    return [path for path in files if path not in hidden and path.name != "failed.ipynb"]
+
+
+def machine_paths(path: Path) -> list[str]:
+    """The absolute paths that a text file names."""
+    if path.suffix == ".png":
+        return []
+    content = path.read_text(encoding="utf-8")
+    return [match.group(0) for match in PATH.finditer(content)]
+
+
+def publish(where: Places) -> Path:
+    """Copy a run's small results to reports/published/, replacing what was there; Failed when they are not fit."""
+    failed = [path.parent.name for path in where.reports.glob("[!.]*/failure.json")]
+    files = kept_files(where.reports) if where.reports.is_dir() else []
+    if failed or not files:
+        raise Failed(f"nothing to publish: {f'{failed[0]} failed' if failed else 'make report first'}")
+    size = sum(path.stat().st_size for path in files)
+    if size > MOST:
+        largest = max(files, key=lambda path: path.stat().st_size)
+        raise Failed(f"{size / 1e6:.1f} MB to publish, {MOST / 1e6:.0f} allowed; the largest is {largest.name}")
+    for path in files:
+        if found := machine_paths(path):
+            raise Failed(f"{path.relative_to(where.reports)} names a path of this machine: {found[0]}")
+    part = where.published.with_name(f".{where.published.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    for path in files:
+        target = part / path.relative_to(where.reports)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    shutil.rmtree(where.published, ignore_errors=True)
+    os.replace(part, where.published)
+    print(f"published {len(files)} files, {size / 1e6:.1f} MB: {where.published.relative_to(where.root)}")
+    return where.published
+
+
+def agree(ours: float | None, kept: float | None, tolerance: float) -> bool:
+    """Whether two values of a metric agree: exactly when whole numbers, else within a share of the kept one."""
+    if ours is None or kept is None:
+        return False
+    if isinstance(ours, int) and isinstance(kept, int):
+        return ours == kept
+    return abs(ours - kept) <= max(tolerance * abs(kept), 1e-12)
+
+
+def compare(where: Places) -> list[Difference]:
+    """Every metric of the chapters that both runs have, ours beside the published one."""
+    path = where.root / "params" / "tolerances.yaml"
+    tolerances = load_yaml(path) or {} if path.exists() else {}
+    rows = []
+    for chapter in chapters(where.root):
+        ours, kept = (read_json(folder / chapter / "metrics.json") for folder in (where.reports, where.published))
+        for name in sorted({*ours, *kept}) if ours and kept else []:
+            pair = ours.get(name), kept.get(name)
+            rows.append(Difference(chapter, name, *pair, agree(*pair, tolerances.get(name, TOLERANCE))))
+    return rows
+
+
+def print_comparison(rows: list[Difference]) -> None:
+    """Say how many numbers agree, then each one that does not."""
+    apart = [row for row in rows if not row.agrees]
+    print(f"{len(rows) - len(apart)} of {len(rows)} numbers agree with the published ones")
+    for row in apart:
+        print(f"  {row.chapter} {row.metric}: {row.ours} here, {row.kept} published")
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Publish a run's results, or compare a run with them.")
+    parser.add_argument("--profile", default="laptop")
+    parser.add_argument("--data", default="procedural")
+    parser.add_argument("--compare", action="store_true")
+    ask = parser.parse_args(words)
+    where = places(ask.profile, ask.data)
+    if not ask.compare:
+        publish(where)
+        return 0
+    rows = compare(where)
+    if not rows:
+        raise Failed(f"nothing to compare: {where.run_name} has no run here, or no published results")
+    print_comparison(rows)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        sys.exit(1)

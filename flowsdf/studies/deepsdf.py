@@ -1,0 +1,181 @@
+"""Phase 11: one decoder and one latent per shape, fitted together (Park 2019), and what they reconstruct."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from flowsdf.conventions import Surface
+from flowsdf.geometry.extract import extract
+from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
+from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
+from flowsdf.train.progress import progress
+
+LATENT_INIT = 0.01  # standard deviation
+WARMUP = 100  # steps
+CURVE_POINTS = 40  # of the recorded loss
+
+
+class AutoDecoder(nn.Module):
+    """The decoder and the latents that are optimised with it."""
+
+    def __init__(self, shapes: int, width: int, depth: int) -> None:
+        super().__init__()
+        self.decoder = DeepSDF(width, depth)
+        self.latents = nn.Embedding(shapes, LATENT_DIM)
+        nn.init.normal_(self.latents.weight, std=LATENT_INIT)
+
+
+def fit_decoder(
+    points: Float[Tensor, "s n 3"],
+    sdf: Float[Tensor, "s n"],
+    *,
+    folder: Path | None,
+    width: int,
+    depth: int,
+    steps: int,
+    shapes_per_step: int,
+    points_per_step: int,
+    decoder_rate: float,
+    latent_rate: float,
+    ema: float,
+    seed: int,
+) -> tuple[dict[str, Tensor], dict]:
+    """Fit a decoder and a latent per shape; tensors ``decoder.*`` and ``latents``, facts with the loss curve.
+
+    The thesis takes 4 shapes and 8,192 points of each a step, Adam at 5e-4 and 1e-3. What is returned is the
+    exponential moving average of the weights.
+    """
+    torch.manual_seed(seed)
+    device = best_device()
+    model = AutoDecoder(len(points), width, depth).to(device)
+    points, sdf = points.to(device), sdf.to(device)
+    mean = averaged(model, ema)
+    groups = [(model.decoder, decoder_rate), (model.latents, latent_rate)]
+    optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups], fused=True)
+
+    def loss_at(step: int) -> Tensor:
+        shapes, chosen = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
+        shapes, chosen = shapes.to(device), chosen.to(device)
+        return objective(
+            model.decoder, model.latents(shapes), points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
+        )
+
+    curve = []
+    records = train(
+        loss_at,
+        model,
+        optimizer,
+        steps=steps,
+        schedule=cosine(steps, warmup=min(WARMUP, steps // 10)),
+        ema=mean,
+        autocast=autocast_dtype(device),
+        folder=folder,
+        fingerprint=f"{width}x{depth} {len(points)} {steps} {seed}",
+        every=500,
+    )
+    for record in progress(records, "decoder", steps):
+        if record.step % max(1, steps // CURVE_POINTS) == 0 or record.step + 1 == steps:
+            curve.append([record.step, round(record.seconds, 2), float(record.loss)])
+    fitted = mean.module
+    tensors = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
+    return tensors | {"latents": fitted.latents.weight}, {"curve": curve, "steps": steps}
+
+
+def batch_at(
+    seed: int, step: int, shapes: int, points: int, shapes_per_step: int, points_per_step: int
+) -> tuple[Tensor, Tensor]:
+    """The shapes of one step, each as often as any other over an epoch, and the points of each: (s,), (s, p)."""
+    per_step = min(shapes_per_step, shapes)
+    epoch, place = divmod(step, shapes // per_step)
+    order = torch.randperm(shapes, generator=generator_at(seed, epoch, rank=1))
+    chosen = order[place * per_step : (place + 1) * per_step]
+    return chosen, torch.randint(points, (per_step, points_per_step), generator=generator_at(seed, step))
+
+
+def restore(tensors: dict[str, Tensor]) -> tuple[DeepSDF, Float[Tensor, "s 64"]]:
+    """The decoder and the latents of a fit, on this machine's device."""
+    weights = {name.removeprefix("decoder."): t for name, t in tensors.items() if name.startswith("decoder.")}
+    depth = sum(name.startswith("hidden") and name.endswith("weight") for name in weights)
+    decoder = DeepSDF(len(weights["out.weight"][0]), depth)
+    decoder.load_state_dict(weights)
+    device = best_device()
+    return decoder.to(device).eval().requires_grad_(False), tensors["latents"].to(device)
+
+
+@torch.inference_mode()
+def error_per_shape(
+    decoder: DeepSDF, latents: Float[Tensor, "s 64"], points: Float[Tensor, "s n 3"], sdf: Float[Tensor, "s n"]
+) -> Float[Tensor, " s"]:
+    """The mean clamped L1 of each shape over all its points, in float32."""
+    errors = []
+    for latent, at, truth in zip(latents, points, sdf, strict=True):
+        parts = [
+            clamped_l1(decoder(latent, p.to(latent.device)), s.to(latent.device)).sum()
+            for p, s in zip(at.split(50_000), truth.split(50_000), strict=True)
+        ]
+        errors.append(sum(parts) / len(truth))
+    return torch.stack(errors).cpu()
+
+
+def fit_latents(
+    decoder: DeepSDF,
+    points: Float[Tensor, "s n 3"],
+    sdf: Float[Tensor, "s n"],
+    *,
+    folder: Path | None = None,
+    start: Float[Tensor, " 64"] | None = None,
+    steps: int,
+    points_per_step: int,
+    rate: float,
+    seed: int,
+) -> tuple[dict[str, Tensor], dict]:
+    """A latent for each unseen shape, the decoder frozen, by the objective of training; tensor ``latents`` (s, 64)."""
+    device = next(decoder.parameters()).device
+    codes = nn.Embedding(len(points), LATENT_DIM).to(device)
+    nn.init.zeros_(codes.weight)
+    if start is not None:
+        codes.weight.data += start
+    optimizer = torch.optim.Adam(codes.parameters(), lr=rate)
+    rows = torch.arange(len(points))[:, None]
+
+    def loss_at(step: int) -> Tensor:
+        chosen = torch.randint(points.shape[1], (len(points), points_per_step), generator=generator_at(seed, step))
+        return objective(decoder, codes.weight, points[rows, chosen].to(device), sdf[rows, chosen].to(device))
+
+    curve = [
+        float(record.loss)
+        for record in train(
+            loss_at,
+            codes,
+            optimizer,
+            steps=steps,
+            schedule=cosine(steps),
+            autocast=autocast_dtype(device),
+            folder=folder,
+        )
+    ]
+    return {"latents": codes.weight}, {"loss": curve[-1]}
+
+
+def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:
+    """The surface of each latent at ``resolution``: coarse to fine, the finest level in float32."""
+    dtype = autocast_dtype(latents.device)
+    return [
+        extract(field(decoder, z), resolution, coarse=field(decoder, z, autocast_dtype=dtype) if dtype else None)
+        for z in latents
+    ]
+
+
+def path(a: Float[Tensor, " d"], b: Float[Tensor, " d"], count: int) -> Float[Tensor, "{count} d"]:
+    """``count`` codes on the straight line from a to b, both ends included."""
+    weight = torch.linspace(0, 1, count, device=a.device)[:, None]
+    return (1 - weight) * a + weight * b
+
+
+def as_tensors(*arrays: Sequence | np.ndarray) -> tuple[Tensor, ...]:
+    """Arrays as float32 tensors."""
+    return tuple(torch.as_tensor(np.asarray(array), dtype=torch.float32) for array in arrays)

@@ -1,0 +1,159 @@
+"""The one training loop. It yields after each loss and before its step: the caller logs, evaluates, or stops."""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from flowsdf.data.faults import Failed
+from flowsdf.train import checkpoint
+
+CHECK_EVERY = 100  # steps between looks at the loss on devices where looking means waiting
+
+
+class Record(NamedTuple):
+    """One step: its loss, detached, and the seconds of training before it, those of interrupted runs included."""
+
+    step: int
+    loss: Tensor
+    seconds: float
+
+
+def train(
+    loss_at: Callable[[int], Tensor],
+    module: nn.Module,
+    optimizer: Optimizer,
+    *,
+    steps: int,
+    schedule: Callable[[int], float] = lambda step: 1.0,
+    ema: AveragedModel | None = None,
+    autocast: torch.dtype | None = None,
+    folder: Path | None = None,
+    every: int = 1000,
+    fingerprint: str = "",
+) -> Iterator[Record]:
+    """Minimise loss_at(step) over `module`, whose device it follows, at the optimizer's rates times schedule(step).
+
+    With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
+    `loss_at` depends on the step alone (`generator_at`). Several processes average their gradients. Failed on a loss
+    that is not finite or a checkpoint of another `fingerprint`; SIGTERM and Ctrl-C save, then exit 143 and 130.
+    """
+    accelerator = Accelerator()
+    keeper = accelerator.is_main_process and folder is not None
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    device = parameters[0].device
+    with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught:
+        done, seconds = _resume(folder, fingerprint, module, optimizer, ema)
+        began, total = time.perf_counter() - seconds, torch.zeros((), device=device)
+        for step in range(done, steps):
+            _set_rates(optimizer, schedule(step))
+            optimizer.zero_grad()
+            with torch.autocast(device.type, autocast, enabled=autocast is not None):
+                loss = loss_at(step)
+            total += loss.detach()
+            keep = (step + 1) % every == 0 or step + 1 == steps
+            if keep or device.type == "cpu" or (step + 1) % CHECK_EVERY == 0:
+                _require_finite(total, step)
+            accelerator.backward(loss)
+            _average_gradients(accelerator, parameters)
+            yield Record(step, loss.detach(), time.perf_counter() - began)
+            optimizer.step()
+            if ema is not None:
+                ema.update_parameters(module)
+            if keeper and (keep or caught):
+                state = checkpoint.pack(module, optimizer, ema)
+                _require_finite(sum(t.sum() for t in state.values()), step)
+                facts = {"step": step + 1, "seconds": time.perf_counter() - began, "fingerprint": fingerprint}
+                checkpoint.save(folder, state, facts)
+            if caught:
+                return
+
+
+def generator_at(seed: int, step: int, *, rank: int = 0) -> torch.Generator:
+    """The randomness of one step (and process): a function of its arguments, so that resuming needs no saved state."""
+    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+
+
+def cosine(steps: int, *, warmup: int = 0) -> Callable[[int], float]:
+    """The learning rate's multiplier: linear over `warmup` steps, then a half cosine to zero (Loshchilov 2017)."""
+
+    def multiplier(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return multiplier
+
+
+def averaged(module: nn.Module, decay: float) -> AveragedModel:
+    """A copy of `module`, as `.module`, that `train` keeps at the exponential moving average of its weights."""
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+
+
+def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype | None:
+    """bfloat16 where the hardware multiplies it faster than float32, else None."""
+    if torch.device(device).type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else None
+    features = torch.cpu.get_capabilities() if torch.device(device).type == "cpu" else {}
+    return torch.bfloat16 if features.get("avx512_bf16") or features.get("amx_bf16") else None
+
+
+def best_device() -> torch.device:
+    """The device of this process: a GPU where there is one."""
+    return Accelerator().device
+
+
+def _resume(
+    folder: Path | None, fingerprint: str, module: nn.Module, optimizer: Optimizer, ema: nn.Module | None
+) -> tuple[int, float]:
+    """Restore the last checkpoint and return the steps and the seconds that led to it."""
+    found = checkpoint.load(folder, fingerprint) if folder else None
+    if found is None:
+        return 0, 0.0
+    tensors, facts = found
+    checkpoint.unpack(tensors, module, optimizer, ema)
+    return facts["step"], facts["seconds"]
+
+
+def _set_rates(optimizer: Optimizer, multiplier: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * multiplier
+
+
+def _require_finite(value: Tensor, step: int) -> None:
+    if not torch.isfinite(value):
+        raise Failed(f"training diverged by step {step}: lower the learning rate; the last good checkpoint is kept")
+
+
+def _average_gradients(accelerator: Accelerator, parameters: list[Tensor]) -> None:
+    for parameter in parameters if accelerator.num_processes > 1 else []:
+        if parameter.grad is not None:
+            parameter.grad = accelerator.reduce(parameter.grad, reduction="mean")
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT instead of dying of them; exit with 128 plus the first one when the block ends."""
+    caught: list[int] = []
+    try:
+        before = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread, where signals do not arrive
+        before = {}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if caught:
+            raise SystemExit(128 + caught[0])

@@ -1,0 +1,161 @@
+"""Chapters run in fresh kernels, are skipped when nothing changed, and end cleanly whatever happens."""
+
+import fcntl
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import toy_report
+
+from flowsdf.report.freshness import fresh, imported, read_json, sources
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Path:
+    root = tmp_path / "report"
+    shutil.copytree(toy_report.finished(), root)
+    return root
+
+
+def mode(root: Path, value: str) -> None:
+    (root / "params" / "smoke" / "00_first.yaml").write_text(f"mode: {json.dumps(value)}\n")
+
+
+def test_a_run_leaves_results_and_nothing_else(report: Path) -> None:
+    folder = report / "reports" / "smoke" / "00_first"
+    run = read_json(folder / "run.json")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("claims.json", "figures", "metrics.json", "notebook.ipynb", "run.json", "tables", "views")
+    ]
+    assert run["parameters"] == {"mode": "good", "radius": 1.0, "counts": [1, 2]}
+    assert {"commit", "dirty", "device", "threads", "seconds", "peak_gigabytes", "versions", "depends"} <= set(run)
+    assert not list((report / "reports" / "smoke").glob(".*.part"))
+    assert str(report) not in (folder / "notebook.ipynb").read_text()
+
+
+def test_nothing_changed_nothing_runs(report: Path) -> None:
+    began = time.time()
+    done = toy_report.run(report, "execute", "00_first")
+    assert "up to date" in done.stdout
+    assert time.time() - began < 3
+
+
+def test_what_makes_a_result_stale(report: Path) -> None:
+    folder = report / "reports" / "smoke" / "00_first"
+    key = read_json(folder / "run.json")["key"]
+    assert fresh(folder, key) and not fresh(folder, "other")
+    metrics = (folder / "metrics.json").read_text()
+    (folder / "metrics.json").write_text(metrics.replace("3.1", "3.2"))
+    assert not fresh(folder, key)  # an edited metric is caught
+    (folder / "metrics.json").write_text(metrics)
+    assert fresh(folder, key)
+    (folder / "figures" / "line.png").unlink()
+    assert not fresh(folder, key)
+
+
+def test_sources_follow_imports(tmp_path: Path) -> None:
+    (tmp_path / "lib" / "deep").mkdir(parents=True)
+    for name, text in {
+        "__init__": "",
+        "a": "def f():\n    from . import b\n",
+        "b": "from lib.deep.c import x\n",
+        "other": "",
+        "deep/__init__": "",
+        "deep/c": "from ..a import f\nx = 1\n",
+        "deep/d": "",
+    }.items():
+        (tmp_path / "lib" / f"{name}.py").write_text(text)
+    (tmp_path / "lib" / "deep" / "weights.safetensors").write_bytes(b"w")
+    found = sources(tmp_path, "from lib import a\nimport numpy\n", library="lib")
+    names = ["__init__.py", "a.py", "b.py", "deep/__init__.py", "deep/c.py", "deep/weights.safetensors"]
+    assert list(found) == [f"lib/{name}" for name in names]
+    assert imported("from ..x import y", "p.q.r") == {"p.q.x", "p.q.x.y"}
+
+
+def test_a_chapter_needs_the_one_before(tmp_path: Path) -> None:
+    done = toy_report.run(toy_report.make(tmp_path), "execute", "99_second", "--after", "00_first")
+    assert done.returncode == 1
+    assert done.stderr.startswith("FAILED: 99_second needs 00_first first")
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"), [("raise", "ValueError: the disc is <b>square</b>"), ("die", "the kernel died")]
+)
+def test_a_failed_chapter_keeps_its_last_page(report: Path, value: str, reason: str) -> None:
+    folder = report / "reports" / "smoke" / "00_first"
+    before = (folder / "run.json").read_bytes()
+    mode(report, value)
+    done = toy_report.run(report, "execute", "00_first")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith(f"FAILED: {reason}")
+    assert "Traceback" not in done.stderr
+    assert reason in read_json(folder / "failure.json")["reason"]
+    assert (folder / "run.json").read_bytes() == before
+    mode(report, "good")
+    assert toy_report.run(report, "execute", "00_first").returncode == 0
+    assert not (folder / "failure.json").exists()
+
+
+def test_a_slow_cell_ends(report: Path) -> None:
+    mode(report, "sleep")
+    done = toy_report.run(report, "execute", "00_first", "--timeout", "3")
+    assert done.returncode == 1
+    assert "longer than 3 s" in done.stderr
+
+
+def test_a_parameter_is_a_value_not_code(report: Path) -> None:
+    mode(report, '"; import os; os.system("touch owned")  # ')
+    assert toy_report.run(report, "execute", "00_first").returncode == 0
+    assert not list(report.rglob("owned"))
+    assert "touch owned" in read_json(report / "reports/smoke/00_first/run.json")["parameters"]["mode"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_leaves_no_orphan(tmp_path: Path, number: int, code: int) -> None:
+    root = toy_report.make(tmp_path)
+    mode(root, "sleep")
+    words = toy_report.command("execute", "00_first")
+    with subprocess.Popen(words, cwd=root, env=toy_report.environment(root), stderr=subprocess.DEVNULL) as process:
+        mark = root / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
+        deadline = time.time() + 120
+        while not (mark.exists() and mark.read_text()) and time.time() < deadline:
+            time.sleep(0.2)
+        kernel = int(mark.read_text())
+        process.send_signal(number)
+        assert process.wait(60) == code
+    assert not psutil.pid_exists(kernel) or psutil.Process(kernel).status() == psutil.STATUS_ZOMBIE
+    assert not (root / "reports" / "smoke" / "00_first" / "run.json").exists()
+
+
+def test_a_second_run_refuses(tmp_path: Path) -> None:
+    root = toy_report.make(tmp_path)
+    folder = root / "artifacts" / "procedural-smoke"
+    folder.mkdir(parents=True)
+    with open(folder / ".lock", "w") as hold:
+        fcntl.flock(hold, fcntl.LOCK_EX)
+        done = toy_report.run(root, "execute", "00_first")
+    assert done.returncode == 1
+    assert "another run is using procedural-smoke" in done.stderr
+
+
+def test_a_missing_output_folder_fails_at_the_start(tmp_path: Path) -> None:
+    root = toy_report.make(tmp_path)
+    (root / "reports").write_text("a file stands where the folder should be")
+    done = toy_report.run(root, "execute", "00_first")
+    assert done.returncode == 1
+    assert done.stderr.startswith("FAILED: ")
+    assert "writable" in done.stderr
+
+
+def test_unknown_profile_and_folder_are_named(tmp_path: Path) -> None:
+    root = toy_report.make(tmp_path)
+    assert "DATA=nowhere: no such folder" in toy_report.run(root, "execute", "00_first", "--data", "nowhere").stderr
+    words = [*toy_report.command("execute", "00_first")[:-1], "huge"]
+    done = subprocess.run(words, cwd=root, env=toy_report.environment(root), capture_output=True, text=True)
+    assert "PROFILE=huge: no folder params/huge; choose one of smoke" in done.stderr
+    assert not (root / "reports").exists()

@@ -1,0 +1,76 @@
+"""Published results are small, name no machine, make a book of their own, and later runs are held against them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import toy_report
+
+from flowsdf.data.faults import Failed
+from flowsdf.report import publish as publishing
+from flowsdf.report.book import build
+from flowsdf.report.places import Places
+from flowsdf.report.publish import agree, compare, publish
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    shutil.copytree(toy_report.finished(), tmp_path / "report")
+    return Places(tmp_path / "report", "smoke", "procedural")
+
+
+def test_publish_then_a_book_from_the_published(where: Places) -> None:
+    build(where)
+    kept = publish(where)
+    names = {str(path.relative_to(kept)) for path in kept.rglob("*") if path.is_file()}
+    assert {"README.md", "ledger.json", "00_first/run.json", "00_first/figures/line.png"} <= names
+    assert not [name for name in names if name.endswith(".html")]
+    shutil.rmtree(where.reports)
+    assert build(where) == []
+    page = (where.html / "00_first.html").read_text()
+    assert 'class="view"' not in page and "00_first/views/triangles.png" in page
+    assert "published results" in (where.html / "index.html").read_text()
+
+
+def test_a_machine_path_is_refused(where: Places) -> None:
+    table = where.reports / "00_first" / "tables" / "areas.csv"
+    table.write_text("file\n/home/someone/mesh.glb\n")
+    with pytest.raises(Failed, match=r"areas.csv names a path of this machine: /home/someone"):
+        publish(where)
+    assert not where.published.exists()
+
+
+def test_too_much_is_refused(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "MOST", 1000)
+    with pytest.raises(Failed, match="MB to publish"):
+        publish(where)
+
+
+def test_a_failed_chapter_is_not_published(where: Places) -> None:
+    (where.reports / "00_first" / "failure.json").write_text('{"reason": "x"}')
+    with pytest.raises(Failed, match="00_first failed"):
+        publish(where)
+
+
+def test_compare_counts_what_agrees(where: Places) -> None:
+    publish(where)
+    assert all(row.agrees for row in compare(where))
+    metrics = where.published / "00_first" / "metrics.json"
+    metrics.write_text(json.dumps({"area": 4.0, "length": 4, "gone": 1.0}))
+    assert [row.metric for row in compare(where) if not row.agrees] == ["area", "gone"]
+    (where.root / "params" / "tolerances.yaml").write_text("area: 0.5\n")
+    assert [row.metric for row in compare(where) if not row.agrees] == ["gone"]
+    said = toy_report.run(where.root, "publish", "--compare").stdout
+    assert said.splitlines() == [
+        f"{len(compare(where)) - 1} of {len(compare(where))} numbers agree with the published ones",
+        "  00_first gone: None here, 1.0 published",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "kept", "same"),
+    [(3, 3, True), (3, 4, False), (1.0, 1.09, True), (1.0, 1.2, False), (0.0, 0.0, True), (None, 1.0, False)],
+)
+def test_agreement(ours: float | None, kept: float | None, same: bool) -> None:
+    assert agree(ours, kept, 0.10) is same
