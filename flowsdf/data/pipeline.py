@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from flowsdf.conventions import Mesh
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
@@ -55,7 +54,7 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
     backend = sdf_backend()
     entries = _resumed(number_shapes(shapes), folder)
     paths = {shape.uid: shape.path for shape in shapes}
-    root = Path(os.path.commonpath([path.parent for path in paths.values()]))
+    root = Path(os.path.commonpath([path.parent for path in paths.values() if path.exists()] or [folder]))
     jobs = [Job(e, paths[e.uid], root, folder, stage_keys(e, backend, samples), backend, samples) for e in entries]
 
     def keep(number: int, outcome: dict[str, Stage] | Rejected) -> None:

@@ -94,7 +94,8 @@ def split_shapes(shapes: Iterable[RawShape]) -> list[RawShape]:
     out = _held_out_categories(sizes, len(shapes)) if len(shapes) >= 30 and len(sizes) >= 5 else set()
     left = Counter(shape.category for shape in shapes)
     inside = sorted((shape for shape in shapes if shape.category not in out), key=lambda shape: _rank(shape.uid))
-    held, wanted = set(), round(len(inside) / 10) if len(shapes) >= 10 else 0
+    held: set[str] = set()
+    wanted = round(len(inside) / 10) if len(shapes) >= 10 else 0
     for shape in inside:
         if len(held) < wanted and left[shape.category] > 1:
             held.add(shape.uid)
@@ -120,7 +121,8 @@ def _described(path: Path, folder: Path, rows: dict[str, dict[str, str]], copies
 
 def _held_out_categories(sizes: Counter, total: int) -> set[str]:
     """The smallest categories, ties by hash: at least one, then as many as make up a tenth of the shapes."""
-    chosen, covered = set(), 0
+    chosen: set[str] = set()
+    covered = 0
     for category in sorted(sizes, key=lambda name: (sizes[name], _rank(name))):
         if chosen and covered + sizes[category] > total / 10:
             break

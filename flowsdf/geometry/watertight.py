@@ -22,7 +22,7 @@ LEAK_SHARE = 0.1  # of the volume that the winding number calls inside
 
 
 class Watertight(NamedTuple):
-    """A closed mesh and what closing did: sheet area over input area, kept area over input area, leaked volume share."""
+    """A closed mesh and what closing did, as shares of the input's area (sheets, kept) and volume (leaked)."""
 
     mesh: Mesh
     sheet_share: float
@@ -115,7 +115,7 @@ def _areas(triangles: np.ndarray) -> np.ndarray:
 
 
 def _subdivided(mesh: Mesh, longest: float) -> Mesh:
-    """The same surface in triangles with no edge above ``longest``: each longer one is halved across its longest edge."""
+    """The same surface with no edge above ``longest``: each longer triangle is halved across its longest edge."""
     triangles = mesh.vertices[mesh.faces]  # (f, 3, 3)
     done = []
     while len(triangles):

@@ -122,43 +122,33 @@ def error_per_shape(
 
 
 def fit_latents(
-    decoder: DeepSDF,
+    tensors: dict[str, Tensor],
     points: Float[Tensor, "s n 3"],
     sdf: Float[Tensor, "s n"],
     *,
-    folder: Path | None = None,
-    start: Float[Tensor, " 64"] | None = None,
+    folder: Path | None,
     steps: int,
     points_per_step: int,
     rate: float,
     seed: int,
 ) -> tuple[dict[str, Tensor], dict]:
-    """A latent for each unseen shape, the decoder frozen, by the objective of training; tensor ``latents`` (s, 64)."""
-    device = next(decoder.parameters()).device
-    codes = nn.Embedding(len(points), LATENT_DIM).to(device)
-    nn.init.zeros_(codes.weight)
-    if start is not None:
-        codes.weight.data += start
-    optimizer = torch.optim.Adam(codes.parameters(), lr=rate)
+    """A latent for each unseen shape, by the objective of training with the decoder of ``tensors`` frozen.
+
+    Starts from the mean of the training latents; returns tensor ``latents`` (s, 64).
+    """
+    decoder, known = restore(tensors)
+    codes = nn.Embedding.from_pretrained(known.mean(0).repeat(len(points), 1), freeze=False)
     rows = torch.arange(len(points))[:, None]
 
     def loss_at(step: int) -> Tensor:
         chosen = torch.randint(points.shape[1], (len(points), points_per_step), generator=generator_at(seed, step))
-        return objective(decoder, codes.weight, points[rows, chosen].to(device), sdf[rows, chosen].to(device))
+        at, truth = points[rows, chosen].to(known.device), sdf[rows, chosen].to(known.device)
+        return objective(decoder, codes.weight, at, truth)
 
-    curve = [
-        float(record.loss)
-        for record in train(
-            loss_at,
-            codes,
-            optimizer,
-            steps=steps,
-            schedule=cosine(steps),
-            autocast=autocast_dtype(device),
-            folder=folder,
-        )
-    ]
-    return {"latents": codes.weight}, {"loss": curve[-1]}
+    optimizer = torch.optim.Adam(codes.parameters(), lr=rate)
+    settings = {"steps": steps, "schedule": cosine(steps), "autocast": autocast_dtype(known.device), "folder": folder}
+    losses = [float(r.loss) for r in progress(train(loss_at, codes, optimizer, **settings), "latents", steps)]
+    return {"latents": codes.weight}, {"loss": losses[-1]}
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
 from flowsdf.data import procedural
@@ -44,8 +44,8 @@ class Branch(nn.Module):
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p"]]:
         token = self.encoder(pixel_values=pixels).last_hidden_state[:, 0]
-        directions = F.normalize(self.prototypes.weight, dim=1)
-        return token, F.linear(F.normalize(self.head(token), dim=1), directions)
+        directions = functional.normalize(self.prototypes.weight, dim=1)
+        return token, functional.linear(functional.normalize(self.head(token), dim=1), directions)
 
 
 def training_views(shapes: int, views: int) -> UInt8[Tensor, "s v h w 3"]:
@@ -87,7 +87,7 @@ def distil(
         tokens, seen = student(torch.cat(large))
         outputs = [*seen.chunk(GLOBAL_CROPS), *student(torch.cat(small))[1].chunk(LOCAL_CROPS)]
         pairs = [(t, o) for i, t in enumerate(targets) for j, o in enumerate(outputs) if i != j]
-        agreement = sum(-(t * F.log_softmax(o.float() / STUDENT_TEMPERATURE, 1)).sum(1).mean() for t, o in pairs)
+        agreement = sum(-(t * functional.log_softmax(o.float() / STUDENT_TEMPERATURE, 1)).sum(1).mean() for t, o in pairs)
         return agreement / len(pairs) + SPREAD * sum(koleo(part.float()) for part in tokens.chunk(GLOBAL_CROPS))
 
     losses = []
@@ -123,8 +123,8 @@ def crops(
     mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
     affine = torch.zeros(count, 2, 3)
     affine[:, 0, 0], affine[:, 1, 1], affine[:, :, 2] = side * mirror, side, centre
-    grid = F.affine_grid(affine, [count, 3, size, size], align_corners=False)
-    cut = F.grid_sample(pixels, grid, align_corners=False)
+    grid = functional.affine_grid(affine, [count, 3, size, size], align_corners=False)
+    cut = functional.grid_sample(pixels, grid, align_corners=False)
     gain = 0.7 + 0.6 * torch.rand(count, 1, 1, 1, generator=random)
     return normalise((cut * gain).clamp(0, 255).permute(0, 2, 3, 1), size)
 
@@ -140,7 +140,7 @@ def balanced(scores: Float[Tensor, "b p"], *, rounds: int = 3) -> Float[Tensor, 
 
 def koleo(tokens: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """-mean log distance to the nearest other token on the sphere (Sablayrolles 2019): small when they spread."""
-    unit = F.normalize(tokens, dim=1)
+    unit = functional.normalize(tokens, dim=1)
     cosine_to = unit @ unit.T - 2 * torch.eye(len(unit), device=unit.device)
     return -torch.log((2 - 2 * cosine_to.max(1).values).clamp_min(1e-8).sqrt()).mean()
 

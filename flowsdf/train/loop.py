@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -79,10 +79,10 @@ def train(
                 return
 
 
-def generator_at(seed: int, step: int, *, rank: int = 0) -> torch.Generator:
-    """The randomness of one step (and process): a function of its arguments, so that resuming needs no saved state."""
-    state = np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
+def generator_at(seed: int, step: int) -> torch.Generator:
+    """The randomness of one step: a function of (seed, step, process), so that resuming needs no saved state."""
+    entropy = np.random.SeedSequence((seed, step, PartialState().process_index))
+    return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
 def cosine(steps: int, *, warmup: int = 0) -> Callable[[int], float]:

@@ -1,0 +1,83 @@
+# The doors of flowsdf. `make help` lists them.
+PROFILE ?= laptop
+DATA ?= procedural
+TIMEOUT ?= 14400
+export PYTHONUTF8 := 1
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+# An activated conda environment, other than base, is used as it is; otherwise .venv is made on first use.
+CONDA := $(if $(CONDA_PREFIX),$(filter-out base,$(CONDA_DEFAULT_ENV)))
+ifeq ($(CONDA),)
+READY := .venv/.locked
+PYTHON := $(CURDIR)/.venv/bin/python
+else
+READY :=
+PYTHON := $(CONDA_PREFIX)/bin/python
+endif
+
+CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
+RUN := --profile $(PROFILE) --data "$(DATA)"
+
+.DEFAULT_GOAL := help
+.PHONY: help report chapters chapter book publish compare bench lab test check lint graphics $(CHAPTERS)
+.NOTPARALLEL:
+
+help:  ## this list
+	@echo "make DOOR [PROFILE=smoke|laptop|thesis] [DATA=procedural|objaverse|path/to/meshes]"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 12
+
+report: $(READY) graphics  ## run every chapter that is not up to date, then make the book
+	@$(PYTHON) -m flowsdf.report.estimate $(RUN)
+	@status=0; $(MAKE) --no-print-directory --keep-going chapters || status=1; \
+	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status
+
+chapter: $(READY) graphics  ## one notebook and what it depends on: make chapter CH=11_deepsdf
+	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))$(MAKE) --no-print-directory $(CH)
+
+book: $(READY)  ## the offline book of the last run, or of the published results
+	@$(PYTHON) -m flowsdf.report.book $(RUN)
+
+publish: $(READY)  ## keep this run's small results under reports/published
+	@$(PYTHON) -m flowsdf.report.publish $(RUN)
+
+compare: $(READY)  ## hold this run's numbers against the published ones
+	@$(PYTHON) -m flowsdf.report.publish --compare $(RUN)
+
+bench: $(READY) graphics  ## speed beside the obvious alternative, in one run
+	@$(PYTHON) -m flowsdf.bench
+
+lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebooks
+	@JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/.jupyter $(PYTHON) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=$(CURDIR)
+
+test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
+	@status=0; $(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural || status=1; \
+	$(PYTHON) -m pytest -q tests || status=1; exit $$status
+
+check: $(READY) lint  ## lint, types, measured budgets: seconds
+	@$(PYTHON) -m mypy flowsdf
+	@$(PYTHON) -m pytest -q -s tests/test_structure.py
+
+lint: $(READY)
+	@$(PYTHON) -m ruff check .
+
+graphics: $(READY)
+	@$(PYTHON) -m flowsdf.report.graphics
+
+.venv/.locked: requirements.lock pyproject.toml
+	@command -v python3.11 >/dev/null || { echo "FAILED: python3.11 not found; install Python 3.11" >&2; exit 1; }
+	@test -x .venv/bin/python || python3.11 -m venv .venv
+	@echo "installing the locked packages into .venv"
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# The chapters, and what each one follows: chapters, and files of the repository that it reads.
+chapters: $(CHAPTERS)
+
+00_data:
+11_deepsdf: 00_data
+12_image_to_latent: 11_deepsdf 00_data
+99_ledger: 12_image_to_latent 11_deepsdf 00_data params/claims.yaml
+
+$(CHAPTERS):
+	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) --timeout $(TIMEOUT) --after $^

@@ -1,0 +1,135 @@
+"""What ``00_data`` measures of the pipeline: its yield, its cost, and its cross-checks against exact answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowsdf.conventions import Mesh
+from flowsdf.data import procedural
+from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact, read_samples
+from flowsdf.data.executor import run_tasks
+from flowsdf.data.files import read_arrays
+from flowsdf.data.manifest import STAGES, Entry
+from flowsdf.data.sources import RawShape, folder_source, objaverse_source, procedural_source
+from flowsdf.evaluation.diagnostics import cosine
+from flowsdf.geometry.distance import unsigned_distance
+from flowsdf.geometry.mesh import volume
+
+MEASURES = ("sheet_share", "kept_share", "leak_share")
+
+
+def open_source(
+    data: str, folder: Path, *, training: int, held_out: int, held_out_categories: int, most: int
+) -> list[RawShape]:
+    """The raw shapes of a run: the counts are those of the built-in source, ``most`` (0: all) limits the others."""
+    if data == "procedural":
+        return procedural_source(
+            folder, training=training, held_out=held_out, held_out_categories=held_out_categories, specials=True
+        )
+    if data == "objaverse":
+        return objaverse_source(folder, most or 1000)
+    shapes = folder_source(Path(data))
+    return shapes[:: -(-len(shapes) // most)] if most else shapes
+
+
+def stage_table(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
+    """Per stage: shapes in, done and rejected, seconds a shape, bytes in all."""
+    rows = []
+    for name in STAGES:
+        stages = [entry.stages[name] for entry in entries if name in entry.stages]
+        done = [stage for stage in stages if stage.status == "done"]
+        size = sum(path.stat().st_size for path in (folder / name).glob("obj_*"))
+        seconds = np.mean([stage.seconds for stage in done]) if done else np.nan
+        rows.append((name, len(stages), len(done), len(stages) - len(done), seconds, size / 1e6))
+    return pd.DataFrame(rows, columns=["stage", "n_in", "n_done", "n_rejected", "seconds a shape", "megabytes"])
+
+
+def rejections(entries: Sequence[Entry]) -> pd.DataFrame:
+    """The shapes that a stage set aside, and why."""
+    rows = [
+        (entry.name, Path(entry.file).name, name, stage.code, stage.reason)
+        for entry in entries
+        for name, stage in entry.stages.items()
+        if stage.status == "rejected"
+    ]
+    return pd.DataFrame(rows, columns=["shape", "file", "stage", "code", "reason"])
+
+
+def closing_table(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
+    """Per shape: what the closing measured, and faces in and out."""
+    types = dict.fromkeys(MEASURES, np.float64) | {"input_faces": np.int64, "faces": np.int32}
+    rows = []
+    for entry in entries:
+        arrays = read_arrays(artefact(folder, "watertight", entry), **types)
+        measures = {name: float(arrays[name]) for name in MEASURES}
+        counts = {"faces_in": int(arrays["input_faces"]), "faces_out": len(arrays["faces"])}
+        rows.append({"shape": entry.name, "category": entry.category, **measures, **counts})
+    return pd.DataFrame(rows)
+
+
+def exact_check(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
+    """Per procedural shape: how far the watertight mesh and its signs are from the generator's exact solid.
+
+    The surface error is the mean distance of mesh vertices from the raw surface, in voxels of the closing; the sign
+    error is the share of uniform points whose sign differs from the exact occupancy.
+    """
+    rows = []
+    for entry in entries:
+        shape = procedural.by_uid(entry.uid)
+        arrays = read_arrays(artefact(folder, "watertight", entry), centre=np.float64, scale=np.float64)
+        points, sdf = (array[0] for array in read_samples(folder, [entry]))
+        half = len(points) // 2
+        exact = procedural.occupancy(shape, points[half:] * arrays["scale"] + arrays["centre"])
+        mesh, raw = read_mesh_artefact(folder, entry), procedural.clean_mesh(shape)
+        raw = Mesh((raw.vertices - arrays["centre"]) / arrays["scale"], raw.faces)
+        error = unsigned_distance(mesh.vertices[::7], raw).mean() / (2 / 127)
+        ratio = volume(mesh) / (8 * exact.mean()) if exact.any() else np.nan
+        rows.append((entry.name, entry.category, error, ((sdf[half:] < 0) != exact).mean(), ratio))
+    return pd.DataFrame(rows, columns=["shape", "category", "surface error (voxels)", "sign error", "volume ratio"])
+
+
+def compare_backends(
+    jobs: Sequence[tuple[Path, Entry, int]], *, folder: Path | None = None
+) -> tuple[dict[str, Tensor], dict]:
+    """Our distances beside mesh-to-sdf's on the same points of each (folder, shape, count): tensor ``pairs`` (s, n, 2)."""
+    pairs = run_tasks(_both_backends, jobs, label="mesh-to-sdf")
+    return {"pairs": torch.as_tensor(np.stack(pairs))}, {}
+
+
+def _both_backends(job: tuple[Path, Entry, int]) -> Float[np.ndarray, "n 2"]:
+    from flowsdf.data.reference_sdf import reference_sdf
+
+    folder, entry, count = job
+    points, sdf = (array[0] for array in read_samples(folder, [entry]))
+    chosen = np.random.default_rng(0).permutation(len(points))[:count]
+    theirs = reference_sdf(points[chosen], read_mesh_artefact(folder, entry))
+    return np.stack([sdf[chosen], theirs], axis=1).astype(np.float32)
+
+
+def agreement(pairs: Float[np.ndarray, "s n 2"], names: Sequence[str]) -> pd.DataFrame:
+    """Per shape: the median gap between the two backends' magnitudes and the share of differing signs, by distance."""
+    ours, theirs = pairs[..., 0], pairs[..., 1]
+    differs, near = np.sign(ours) != np.sign(theirs), np.abs(ours) < 0.0025
+    table = {"shape": names, "median gap": np.median(np.abs(np.abs(ours) - np.abs(theirs)), axis=1)}
+    table["wrong signs near"] = [d[n].mean() for d, n in zip(differs, near, strict=True)]
+    table["wrong signs elsewhere"] = [d[~n].mean() for d, n in zip(differs, near, strict=True)]
+    return pd.DataFrame(table)
+
+
+def nearest_categories(
+    features: Float[np.ndarray, "n d"], gallery: Float[np.ndarray, "m d"], categories: Sequence[str]
+) -> list[str]:
+    """The category of the nearest gallery row, by cosine, of each feature."""
+    return [categories[i] for i in cosine(features, gallery).argmax(1)]
+
+
+def pixel_features(folder: Path, entries: Sequence[Entry], views: Sequence[int]) -> Float[np.ndarray, "s k d"]:
+    """Raw pixels as features: the chosen views at 28 x 28, the mean of each taken away."""
+    small = [read_images(folder, e)[views].reshape(len(views), 28, 8, 28, 8, 3).mean((2, 4)) for e in entries]
+    flat = np.stack(small).reshape(len(entries), len(views), -1)
+    return flat - flat.mean(-1, keepdims=True)

@@ -1,0 +1,104 @@
+"""Scores of predicted surfaces against the true shapes of a prepared folder."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+
+from flowsdf.conventions import Mesh, Surface
+from flowsdf.data.artefacts import read_mesh_artefact
+from flowsdf.data.manifest import Entry
+from flowsdf.evaluation.scores import FAILED_DISTANCE, Truth, score, summarise, truth_samples
+from flowsdf.geometry.distance import inside, signed_distance
+from flowsdf.geometry.extract import sparse_grid
+from flowsdf.geometry.mesh import sample_surface
+from flowsdf.train.progress import progress
+
+SHOWN = ("iou", "chamfer_l1", "chamfer_l2", "f_001", "f_002", "f_005", "iou_near", "normal_consistency")
+
+
+def truths(folder: Path, entries: Sequence[Entry], *, surface_points: int, volume_points: int) -> list[Truth]:
+    """What the scores need of each true shape."""
+    meshes = ((entry, read_mesh_artefact(folder, entry)) for entry in entries)
+    return [
+        truth_samples(
+            mesh,
+            lambda points, mesh=mesh: inside(points, mesh),
+            seed=entry.index,
+            surface_points=surface_points,
+            volume_points=volume_points,
+        )
+        for entry, mesh in progress(meshes, "truths", len(entries))
+    ]
+
+
+def score_rows(
+    rows: Mapping[str, Sequence[Surface]], true: Sequence[Truth], entries: Sequence[Entry]
+) -> pd.DataFrame:
+    """One line per row of the table and shape: every score of each surface against its truth."""
+    work = [(row, i) for row in rows for i in range(len(entries))]
+    return pd.DataFrame(
+        {
+            "row": row,
+            "shape": entries[i].name,
+            "category": entries[i].category,
+            "split": entries[i].split,
+            **score(rows[row][i], true[i], seed=i),
+        }
+        for row, i in progress(work, "scores")
+    )
+
+
+def summary(table: pd.DataFrame, *, by: str = "row") -> pd.DataFrame:
+    """Per row of the table: counts, and the mean of each score with its bootstrap interval over shapes."""
+    lines = []
+    for name, group in table.groupby(by, sort=False):
+        scores = summarise(group[[*SHOWN, "failed"]])
+        counts = scores.iloc[0][["n_in", "n_used", "n_failed"]].astype(int).to_dict()
+        shown = {k: f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for k, s in scores.iterrows()}
+        lines.append({by: name, **counts, **shown})
+    return pd.DataFrame(lines)
+
+
+def resampled(folder: Path, entries: Sequence[Entry], resolution: int) -> list[Surface]:
+    """The true surfaces with their exact distances on the extraction grid: the floor that no prediction can beat."""
+    meshes = [read_mesh_artefact(folder, entry) for entry in entries]
+    return [
+        Surface(mesh, sparse_grid(lambda points, mesh=mesh: signed_distance(points, mesh), resolution, steepness=1.05))
+        for mesh in meshes
+    ]
+
+
+def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:
+    """Points on the true surface of each shape."""
+    return [_cloud(read_mesh_artefact(folder, entry), points) for entry in entries]
+
+
+def cloud_distances(
+    a: Sequence[Float[np.ndarray, "p 3"]], b: Sequence[Float[np.ndarray, "q 3"]]
+) -> Float[np.ndarray, "n m"]:
+    """The mean symmetric distance between the points of every a and every b."""
+    trees = [cKDTree(cloud) for cloud in b]
+    matrix = np.empty((len(a), len(b)))
+    for i, cloud in enumerate(a):
+        tree = cKDTree(cloud)
+        matrix[i] = [(t.query(cloud)[0].mean() + tree.query(t.data)[0].mean()) / 2 for t in trees]
+    return matrix
+
+
+def surface_distances(
+    surfaces: Sequence[Surface], training: Sequence[Float[np.ndarray, "p 3"]], *, points: int = 1000
+) -> Float[np.ndarray, "n m"]:
+    """The mean symmetric distance of each surface to each cloud; sqrt(3) where a surface is empty."""
+    matrix = np.full((len(surfaces), len(training)), FAILED_DISTANCE)
+    full = [i for i, surface in enumerate(surfaces) if len(surface.mesh.faces)]
+    if full:
+        matrix[full] = cloud_distances([_cloud(surfaces[i].mesh, points) for i in full], training)
+    return matrix
+
+
+def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
+    return sample_surface(mesh, points, np.random.default_rng(0)).points

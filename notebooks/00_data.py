@@ -1,0 +1,188 @@
+# %% [markdown]
+# # From raw meshes to points, views and features
+#
+# **Claim.** Raw meshes - open shells, flipped faces, overlapping parts - become closed solids, exact signed distances,
+# views and image features, shape by shape, with nearly all of them surviving.
+#
+# **What would refute it:** many rejected shapes, closings that lose surface, distances that disagree with an exact
+# solid or with the reference library, or features whose nearest neighbours make no sense.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+training = 128
+held_out = 16
+held_out_categories = 8
+most = 0
+samples = 200000
+reference_shapes = 3
+reference_points = 200000
+
+# %%
+import numpy as np
+import pandas as pd
+
+from flowsdf.conventions import CAMERA_DISTANCE
+from flowsdf.data import artefacts, features, pipeline, views
+from flowsdf.geometry.mesh import normalise
+from flowsdf.report import figures, results
+from flowsdf.studies import dataset
+from flowsdf.train import fits
+
+chapter = results.open_chapter("00_data", globals())
+folder = chapter.artifacts
+
+# %% [markdown]
+# ## The pipeline
+#
+# Every shape is read in a process of its own, scaled to the unit sphere, closed, sampled and rendered; a shape that
+# any stage cannot use is set aside with its reason, and the others go on.
+
+# %%
+shapes = dataset.open_source(
+    data, folder, training=training, held_out=held_out, held_out_categories=held_out_categories, most=most
+)
+entries = pipeline.add_features(pipeline.prepare(shapes, folder, samples=samples), folder)
+clean = artefacts.usable_shapes(folder)
+stages = dataset.stage_table(entries, folder)
+results.save_table(chapter, stages, "pipeline", caption="Shapes, time and bytes at every stage.")
+
+# %%
+rejected = dataset.rejections(entries)
+results.save_table(chapter, rejected, "rejected", caption="Every shape that was set aside, and why.")
+splits = pd.DataFrame([(e.split, e.category) for e in clean], columns=["split", "category"])
+counts = splits.groupby("split").category.agg(shapes="size", categories="nunique").reset_index()
+results.save_table(chapter, counts, "splits", caption="Shapes and categories of each split; near-duplicates share one.")
+
+# %%
+encoder = features.load_encoder()
+size = stages.set_index("stage")["megabytes"] * 1e6
+seconds = stages.set_index("stage")["seconds a shape"]
+points, sdf = artefacts.read_samples(folder, clean[:1])
+radius = max(np.linalg.norm(artefacts.read_mesh_artefact(folder, e).vertices, axis=1).max() for e in clean[:20])
+results.record_metrics(
+    chapter,
+    {
+        "shapes_in": len(entries),
+        "shapes_clean": len(clean),
+        "sdf_points": len(sdf[0]),
+        "sdf_near_share": float((np.arange(len(sdf[0])) < len(sdf[0]) // 2).mean()),
+        "bounding_radius": float(round(radius, 1)),
+        "views_per_shape": views.VIEWS,
+        "view_size": views.VIEW_SIZE,
+        "camera_distance": CAMERA_DISTANCE,
+        "views_total": views.VIEWS * len(clean),
+        "feature_dim": encoder.model.config.hidden_size,
+        "feature_bytes": int(size["features"]),
+        "seconds_per_view": float(seconds["views"] / views.VIEWS),
+        "sdf_bytes": int(size["sdf"]),
+        "view_bytes": int(size["views"]),
+        "source_hours_stated": 13 + (1 + 13 + 140) / 60,
+    },
+)
+
+# %% [markdown]
+# ## What goes in, what comes out
+#
+# The upper picture of each pair is the raw mesh, the lower one the closed solid.
+
+# %%
+front = np.array([[0.6, 0.45, 0.66]])
+raw_paths = {shape.uid: shape.path for shape in shapes}
+shown = clean[:: max(1, len(clean) // 24)][:24]
+raws = [normalise(pipeline.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
+pairs = [np.concatenate([views.render_views(m, front)[0] for m in (raw, artefacts.read_mesh_artefact(folder, e))]) for raw, e in zip(raws, shown)]
+figure = figures.image_grid(pairs, [f"{e.name} {e.category}" for e in shown], columns=8, size=1.7)
+results.save_figure(chapter, figure, "contact_sheet", caption="Raw meshes above, closed solids below.", key=True)
+
+# %%
+one = artefacts.read_images(folder, clean[min(9, len(clean) - 1)])
+figure = figures.image_grid(list(one[::4]), [f"view {i}" for i in range(0, 64, 4)], columns=8)
+results.save_figure(chapter, figure, "views", caption="Sixteen of the 64 views of one shape, top to bottom of the sphere.")
+
+# %% [markdown]
+# ## What the closing keeps
+#
+# *Kept* is the share of the input's area within one voxel of the output solid; a *sheet* is a face that belongs to no
+# solid and came out about one voxel thick; a *leak* is volume the input encloses and the output does not.
+
+# %%
+closing = dataset.closing_table(clean, folder)
+results.save_table(chapter, closing, "closing", caption="What the closing did to every shape.")
+worst = {"kept_share": True, "sheet_share": False, "leak_share": False}
+tables = {name: closing.sort_values(name, ascending=up).head(10) for name, up in worst.items()}
+by_name = {entry.name: entry for entry in clean}
+for name, table in tables.items():
+    meshes = [artefacts.read_mesh_artefact(folder, by_name[shape]) for shape in table["shape"]]
+    titles = [f"{row.shape} {getattr(row, name):.3f}" for row in table.itertuples()]
+    figure = figures.image_grid([views.render_views(m, front)[0] for m in meshes], titles, columns=10)
+    results.save_figure(chapter, figure, f"worst_{name}", caption=f"The ten worst shapes by {name.replace('_', ' ')}.")
+results.record_metrics(
+    chapter,
+    {
+        "closing_kept_98_share": float((closing.kept_share > 0.98).mean()),
+        "closing_leaks": int((closing.leak_share > 0.1).sum()),
+        "closing_sheets": int((closing.sheet_share > 0.01).sum()),
+        "closing_seconds": float(seconds["watertight"]),
+    },
+)
+results.say(chapter, "{closing_leaks} shapes leak and {closing_sheets} hold sheets, of {shapes_clean} clean ones.")
+
+# %% [markdown]
+# ## Against the exact solid, and against the reference library
+#
+# The built-in shapes know their own occupancy, which no mesh enters; mesh-to-sdf knows only a mesh.
+
+# %%
+if data == "procedural":
+    exact = dataset.exact_check(clean, folder)
+    results.save_table(chapter, exact, "exact", caption="Watertight meshes against the generators' exact solids.")
+    means = exact[["surface error (voxels)", "sign error", "volume ratio"]].mean()
+    results.record_metrics(chapter, dict(zip(["exact_surface_voxels", "exact_sign_error", "exact_volume_ratio"], means)))
+
+# %%
+checked = clean[:reference_shapes]
+fit = fits.fit(
+    dataset.compare_backends,
+    [(folder, entry, reference_points) for entry in checked],
+    store=folder / "fits",
+    name="backends",
+    parameters={},
+    inputs={entry.name: f"{entry.stages['sdf'].key} {reference_points}" for entry in checked},
+)
+gaps = dataset.agreement(fit.tensors["pairs"].numpy(), [e.name for e in checked])
+results.save_table(chapter, gaps, "backends", caption="Our exact distances beside mesh-to-sdf's on the same points.")
+columns = ["median gap", "wrong signs near", "wrong signs elsewhere"]
+results.record_metrics(chapter, {f"reference_{c.replace(' ', '_')}": float(gaps[c].mean()) for c in columns})
+
+# %% [markdown]
+# ## What the features see
+#
+# Each view of a held-out shape of a known category takes the category of its nearest training view: by feature, by raw
+# pixels, and by chance.
+
+# %%
+train = [e for e in clean if e.split == "train"]
+held = [e for e in clean if e.split == "held_out_shape"] or train[:1]
+some = np.arange(0, 64, 8)
+labels = [e.category for e in train for _ in some]
+truth = np.array([e.category for e in held for _ in some])
+names = np.array([e.category for e in train])
+flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
+by_feature = dataset.nearest_categories(*(flat(artefacts.read_features(folder, s)[:, some]) for s in (held, train)), labels)
+by_pixel = dataset.nearest_categories(*(flat(dataset.pixel_features(folder, s, some)) for s in (held, train)), labels)
+results.record_metrics(
+    chapter,
+    {
+        "category_top1_features": float((np.array(by_feature) == truth).mean()),
+        "category_top1_pixels": float((np.array(by_pixel) == truth).mean()),
+        "category_top1_chance": float(np.mean([(names == t).mean() for t in truth])),
+    },
+)
+results.say(chapter, "Category top-1: features {category_top1_features:.2f}, raw pixels {category_top1_pixels:.2f}, chance {category_top1_chance:.2f}.")
+
+# %%
+results.record_claims(chapter, ["D1", "D2", "D3", "D4", "D5", "D6", "C1"])
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs={e.name: e.sha256 for e in entries})

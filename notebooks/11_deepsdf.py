@@ -1,0 +1,231 @@
+# %% [markdown]
+# # DeepSDF: one decoder for all shapes, one code for each
+#
+# **Claim.** A shared decoder of eight layers of 512 reconstructs twenty shapes cleanly from 64 numbers each, thin
+# geometry included, where four layers of 256 give blobs behind healthy losses; and it still does for all shapes.
+#
+# **What would refute it:** a small decoder whose meshes are as good, spokes missing from the wagon wheel, a shape that
+# fails outright among all of them, or latents that do as well at the decoder's own learning rate.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+few = 20
+most = 128
+pilot_steps = 1500
+few_steps = 4000
+ablation_steps = 800
+all_steps = 5000
+shapes_per_step = 4
+points_per_step = 1024
+decoder_rate = 5.0e-4
+latent_rate = 1.0e-3
+ema = 0.995
+latent_steps = 300
+resolution = 128
+scored = 20
+unseen = 8
+surface_points = 30000
+volume_points = 100000
+seed = 0
+
+# %%
+import numpy as np
+import pandas as pd
+
+from flowsdf.data import artefacts
+from flowsdf.evaluation import diagnostics, topology
+from flowsdf.models.deepsdf import field
+from flowsdf.report import figures, results, views3d
+from flowsdf.studies import deepsdf, scoring
+from flowsdf.train import checkpoint, fits
+
+chapter = results.open_chapter("11_deepsdf", globals())
+folder, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
+train = artefacts.usable_shapes(folder, "train")
+train = train[:most] if most else train
+points, sdf = deepsdf.as_tensors(*artefacts.read_samples(folder, train))
+keys = {e.name: e.stages["sdf"].key for e in train}
+few = min(few, len(train))
+
+# %% [markdown]
+# ## The objective
+#
+# Decoder $f_\varphi$ and latents $z_i$ minimise $\sum_{i,p} |\mathrm{clamp}(f_\varphi(z_i, x_p), \delta) -
+# \mathrm{clamp}(s_{i,p}, \delta)| + \lambda \sum_i |z_i|^2$, four shapes a step, Adam with a rate of its own for
+# the latents. The pilot, the full decoder and the ablation see the same points; only what is named differs.
+
+# %%
+common = {
+    "shapes_per_step": shapes_per_step,
+    "points_per_step": points_per_step,
+    "decoder_rate": decoder_rate,
+    "latent_rate": latent_rate,
+    "ema": ema,
+    "seed": seed,
+}
+runs = {
+    "pilot": (few, {"width": 256, "depth": 4, "steps": pilot_steps}),
+    "few": (few, {"width": 512, "depth": 8, "steps": few_steps}),
+    "two rates": (few, {"width": 512, "depth": 8, "steps": ablation_steps}),
+    "one rate": (few, {"width": 512, "depth": 8, "steps": ablation_steps, "latent_rate": decoder_rate}),
+    "all": (len(train), {"width": 512, "depth": 8, "steps": all_steps}),
+}
+fitted = {
+    name: fits.fit(
+        deepsdf.fit_decoder,
+        points[:count],
+        sdf[:count],
+        store=store,
+        name=name.replace(" ", "_"),
+        parameters=common | numbers,
+        inputs=dict(list(keys.items())[:count]),
+    )
+    for name, (count, numbers) in runs.items()
+}
+
+# %%
+models = {name: deepsdf.restore(fit.tensors) for name, fit in fitted.items()}
+for name in ("few", "all"):
+    checkpoint.write(chapter.artifacts / f"{name}.safetensors", fitted[name].tensors, fitted[name].facts)
+errors = {n: deepsdf.error_per_shape(*models[n], points[: runs[n][0]], sdf[: runs[n][0]]).numpy() for n in runs}
+cosines = {name: diagnostics.pairwise_cosine(latents.cpu().numpy()) for name, (_, latents) in models.items()}
+table = pd.DataFrame(
+    [
+        (n, runs[n][0], f"{w['width']}x{w['depth']}", w["steps"], errors[n].mean(), errors[n].max(), cosines[n]["mean"], fitted[n].facts["seconds"])
+        for n, (_, w) in runs.items()
+    ],
+    columns=["run", "shapes", "decoder", "steps", "SDF L1 (mean)", "SDF L1 (max)", "latent pairwise cosine", "seconds"],
+)
+results.save_table(chapter, table, "configurations", caption="Every configuration: clamped L1 over all points of each shape.")
+
+# %%
+curve = pd.concat(
+    pd.DataFrame(fit.facts["curve"], columns=["step", "seconds", "loss"]).assign(run=name) for name, fit in fitted.items()
+)
+figure = figures.curves(curve, x="seconds", y="loss", label="run")
+results.save_figure(chapter, figure, "loss", caption="Training loss against seconds of training, for every run.")
+
+# %% [markdown]
+# ## Healthy numbers, blob meshes
+#
+# The same shapes from both decoders, beside the truth. The loss of the pilot looks small; look at the meshes.
+
+# %%
+thin = [i for i, e in enumerate(train[:few]) if e.category in ("wagon_wheel", "chair", "turkey", "ladder", "wheel", "table")][:5]
+chosen = (thin + [i for i in range(few) if i not in thin])[:5]
+truth = [artefacts.read_mesh_artefact(folder, e) for e in train[:few]]
+few_surfaces = deepsdf.surfaces(*models["few"], resolution)
+pilot_surfaces = deepsdf.surfaces(*models["pilot"], resolution)
+meshes = [*(truth[i] for i in chosen), *(pilot_surfaces[i].mesh for i in chosen), *(few_surfaces[i].mesh for i in chosen)]
+titles = [f"{kind} {train[i].category}" for kind in ("truth", "pilot", "full") for i in chosen]
+results.save_figure(chapter, figures.mesh_grid(meshes, titles, columns=5, size=2), "capacity", caption="Truth, the 256x4 pilot, the 512x8 decoder.", key=True)
+
+# %%
+true = scoring.truths(folder, train[:few], surface_points=surface_points, volume_points=volume_points)
+rows = {
+    "pilot 256x4": pilot_surfaces,
+    "full 512x8": few_surfaces,
+    "floor": scoring.resampled(folder, train[:few], resolution),
+}
+few_scores = scoring.score_rows(rows, true, train[:few])
+results.save_table(chapter, few_scores, "scores_few", caption="Every score of every shape; see the protocol in the documentation.")
+results.save_table(chapter, scoring.summary(few_scores), "summary_few", caption="Means over shapes with bootstrap 95 % intervals.")
+mean = few_scores.groupby("row").iou.mean()
+
+# %%
+titles = [f"{e.name} {e.category}" for e in train[:few]]
+results.save_figure(chapter, figures.mesh_grid([s.mesh for s in few_surfaces], titles, columns=7, size=1.7), "recall_20", caption="Every shape of the small set, from its 64 numbers.")
+views3d.save_view(chapter, {f"{k} {train[i].category}": m for i in chosen[:2] for k, m in (("truth", truth[i]), ("full", few_surfaces[i].mesh))}, "recall", caption="Truth beside reconstruction.")
+
+# %% [markdown]
+# ## The wagon wheel
+#
+# Counted on a circle halfway between hub and rim: solid arcs of the reconstructed field.
+
+# %%
+wheel = next((i for i, e in enumerate(train[:few]) if e.category == "wagon_wheel"), None)
+if wheel is not None:
+    decoder, latents = models["few"]
+    counts = [topology.spokes(field(decoder, latents[wheel]), radius=r) for r in (0.45, 0.5, 0.55, 0.6)]
+    results.record_metrics(chapter, {"wagon_wheel_spokes": int(np.median(counts))})
+    results.say(chapter, "The reconstructed wheel has {wagon_wheel_spokes} spokes.")
+
+# %% [markdown]
+# ## All shapes
+#
+# The worst ten by loss, truth above reconstruction: do they fail in one way?
+
+# %%
+decoder, latents = models["all"]
+worst = np.argsort(-errors["all"])[:10]
+worst_surfaces = deepsdf.surfaces(decoder, latents[worst], resolution)
+meshes = [*(artefacts.read_mesh_artefact(folder, train[i]) for i in worst), *(s.mesh for s in worst_surfaces)]
+titles = [f"{train[i].category} {errors['all'][i]:.4f}" for i in worst] * 2
+results.save_figure(chapter, figures.mesh_grid(meshes, titles, columns=10), "worst_ten", caption="The ten worst of all shapes: truth above, reconstruction below.")
+
+# %%
+sample = np.linspace(0, len(train) - 1, min(scored, len(train))).astype(int)
+sampled = [train[i] for i in sample]
+true_all = scoring.truths(folder, sampled, surface_points=surface_points, volume_points=volume_points)
+all_surfaces = deepsdf.surfaces(decoder, latents[sample], resolution)
+all_scores = scoring.score_rows({"all": all_surfaces}, true_all, sampled)
+results.save_table(chapter, scoring.summary(all_scores), "summary_all", caption="The decoder of all shapes, on shapes taken evenly from the set.")
+
+# %% [markdown]
+# ## Unseen shapes, and what lies between two codes
+#
+# A shape the decoder never saw gets the latent that fits its points best; the path between two codes is decoded at
+# five places.
+
+# %%
+held = artefacts.usable_shapes(folder, "held_out_shape")[:unseen]
+if held:
+    fit = fits.fit(deepsdf.fit_latents, fitted["all"].tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, held)), store=store, name="unseen",
+        parameters={"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-3, "seed": seed}, inputs={"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}})  # fmt: skip
+    held_surfaces = deepsdf.surfaces(decoder, fit.tensors["latents"], resolution)
+    held_true = scoring.truths(folder, held, surface_points=surface_points, volume_points=volume_points)
+    held_scores = scoring.score_rows({"fitted latent": held_surfaces}, held_true, held)
+    results.save_table(chapter, scoring.summary(held_scores), "summary_unseen", caption="Held-out shapes by a fitted latent.")
+    meshes = [*(artefacts.read_mesh_artefact(folder, e) for e in held), *(s.mesh for s in held_surfaces)]
+    results.save_figure(chapter, figures.mesh_grid(meshes, [e.category for e in held] * 2, columns=len(held)), "unseen", caption="Held-out shapes: truth above, best latent below.")
+    results.record_metrics(chapter, {"unseen_iou_mean": float(held_scores.iou.mean())})
+
+# %%
+codes = deepsdf.path(latents[chosen[0]], latents[chosen[1]], 5)
+between = deepsdf.surfaces(decoder, codes, resolution)
+results.save_figure(chapter, figures.mesh_grid([s.mesh for s in between], [f"{w:.2f}" for w in np.linspace(0, 1, 5)], columns=5, size=1.8), "interpolation", caption="The straight path between two codes of the shared decoder.")
+
+# %% [markdown]
+# ## The numbers
+
+# %%
+results.record_metrics(
+    chapter,
+    {
+        "decoder_parameters": sum(p.numel() for p in decoder.parameters()),
+        "decoder_inputs": decoder.hidden[0].in_features,
+        "pilot_l1_mean": errors["pilot"].mean(),
+        "pilot_l1_max": errors["pilot"].max(),
+        "pilot_iou_mean": mean["pilot 256x4"],
+        "deepsdf_20_l1_mean": errors["few"].mean(),
+        "deepsdf_20_l1_max": errors["few"].max(),
+        "deepsdf_20_iou_mean": mean["full 512x8"],
+        "deepsdf_20_seconds": fitted["few"].facts["seconds"],
+        "deepsdf_all_l1_mean": errors["all"].mean(),
+        "deepsdf_all_l1_max": errors["all"].max(),
+        "deepsdf_all_iou_mean": all_scores.iou.mean(),
+        "deepsdf_all_failed": int(all_scores.failed.sum()),
+        "deepsdf_all_seconds": fitted["all"].facts["seconds"],
+        "worst_ten_categories": len({train[i].category for i in worst}),
+        "latent_cosine_20": cosines["few"]["mean"],
+        "latent_cosine_all": cosines["all"]["mean"],
+        "two_rates_l1_mean": errors["two rates"].mean(),
+        "slow_latents_l1_mean": errors["one rate"].mean(),
+    },
+)
+results.say(chapter, "Twenty shapes: L1 {deepsdf_20_l1_mean:.5f}, IoU {deepsdf_20_iou_mean:.3f}; the pilot {pilot_l1_mean:.5f}, {pilot_iou_mean:.3f}; all shapes {deepsdf_all_l1_mean:.5f}, {deepsdf_all_iou_mean:.3f}.")
+results.record_claims(chapter, ["S1", "S2", "S3", "S4", "S5", "S6"])
+results.finish(chapter, inputs=keys)

@@ -1,0 +1,131 @@
+"""Fits by content: what is computed again, and what is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flowsdf import fingerprint as sources
+from flowsdf.data.faults import Failed
+from flowsdf.train import checkpoint, fits
+
+CALLS: list[dict] = []
+
+
+def study(*data: object, folder: Path, rate: float, steps: int) -> tuple[dict[str, torch.Tensor], dict]:
+    CALLS.append({"data": data, "rate": rate, "steps": steps, "resumed": folder.exists()})
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "checkpoint").touch()
+    if rate < 0:
+        raise Failed("diverged")
+    return {"w": torch.full((3,), rate * steps)}, {"loss": 0.5}
+
+
+study.__module__ = "flowsdf.models.deepsdf"
+PARAMETERS, INPUTS = {"rate": 0.5, "steps": 4}, {"samples": "abc"}
+
+
+@pytest.fixture(autouse=True)
+def _no_calls() -> None:
+    CALLS.clear()
+
+
+def fit(store: Path, parameters: dict = PARAMETERS, inputs: dict = INPUTS) -> fits.Fit:
+    return fits.fit(study, "data", store=store, name="toy", parameters=parameters, inputs=inputs)
+
+
+def test_a_fit_runs_once(tmp_path: Path) -> None:
+    first, second = fit(tmp_path), fit(tmp_path)
+    assert CALLS == [{"data": ("data",), "rate": 0.5, "steps": 4, "resumed": False}]
+    assert torch.equal(first.tensors["w"], torch.full((3,), 2.0))
+    assert torch.equal(first.tensors["w"], second.tensors["w"])
+    assert first.facts == second.facts
+    assert first.facts["loss"] == 0.5
+    assert first.facts["seconds"] >= 0
+    assert first.facts["peak_bytes"] > 1e7
+    assert (first.facts["parameters"], first.facts["inputs"]) == (PARAMETERS, INPUTS)
+    (place,) = tmp_path.iterdir()
+    assert place.name == f"toy-{first.facts['fingerprint'][:12]}"
+    assert sorted(p.name for p in place.iterdir()) == [".lock", "result.json", "result.safetensors"]
+
+
+@pytest.mark.parametrize("change", [{"parameters": {"rate": 0.5, "steps": 5}}, {"inputs": {"samples": "abd"}}])
+def test_another_parameter_or_input_is_another_fit(tmp_path: Path, change: dict) -> None:
+    fit(tmp_path)
+    fit(tmp_path, **change)
+    assert len(CALLS) == len(list(tmp_path.iterdir())) == 2
+
+
+def test_changed_source_is_another_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(tmp_path)
+    monkeypatch.setattr(fits, "source_fingerprint", lambda *modules: "changed")
+    fit(tmp_path)
+    assert len(CALLS) == 2
+
+
+def test_a_broken_result_is_made_again(tmp_path: Path) -> None:
+    fit(tmp_path)
+    (path,) = tmp_path.glob("*/result.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="fitting again"):
+        assert torch.equal(fit(tmp_path).tensors["w"], torch.full((3,), 2.0))
+    assert len(CALLS) == 2
+
+
+def test_a_failed_fit_keeps_its_checkpoints_for_the_next(tmp_path: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(Failed, match="diverged"):
+            fit(tmp_path, {"rate": -1.0, "steps": 1})
+    assert [call["resumed"] for call in CALLS] == [False, True]
+
+
+def test_the_second_at_once_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / f"toy-{fits.fingerprint(PARAMETERS, INPUTS, [study.__module__])[:12]}"
+    with checkpoint.locked(place), pytest.raises(Failed, match="another run"):
+        fit(tmp_path)
+
+
+def test_a_study_whose_source_is_out_of_sight_is_refused(tmp_path: Path) -> None:
+    def notebook_cell(folder: Path) -> None: ...
+
+    with pytest.raises(Failed, match="must be a function of flowsdf"):
+        fits.fit(notebook_cell, store=tmp_path, name="x", parameters={}, inputs={})
+
+
+@pytest.mark.parametrize("value", [float("nan"), Path("x"), torch.ones(1)])
+def test_parameters_are_plain_numbers_and_names(value: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        fits.fingerprint({"rate": value}, {}, ["flowsdf.models.deepsdf"])
+
+
+def test_digest_sees_values_shape_and_type() -> None:
+    a = np.arange(6.0)
+    variants = [a, a.reshape(2, 3), a.astype(np.float32), a + 1, torch.arange(6)]
+    assert len({fits.digest(v) for v in variants}) == 5
+    assert fits.digest(a) == fits.digest(torch.from_numpy(a)) != fits.digest(a, a)
+    assert fits.digest(a[::2]) == fits.digest(a[::2].copy())
+
+
+def test_prose_and_plots_do_not_change_the_source_but_code_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "flowsdf"
+    for floor in ("models", "report"):
+        (package / floor).mkdir(parents=True)
+    monkeypatch.setattr(sources, "PACKAGE", package)
+
+    def hashed(net: str, below: str = "X = 1", plot: str = "") -> str:
+        (package / "models" / "net.py").write_text(net)
+        (package / "models" / "below.py").write_text(below)
+        (package / "report" / "plots.py").write_text(plot)
+        sources.source_fingerprint.cache_clear()
+        sources._read.cache_clear()
+        return sources.source_fingerprint("flowsdf.models.net")
+
+    head = "from flowsdf.models import below\nfrom flowsdf.report.plots import draw\n"
+    first = hashed(head + "def f():\n    return below.X\n")
+    assert hashed(f'"""New prose."""\n{head}def f():\n    "Says more."\n    return (below.X)  # a comment\n') == first
+    assert hashed(head + "def f():\n    return below.X\n", plot="def draw(): return 3") == first
+    assert hashed(head + "def f():\n    return below.X + 1\n") != first
+    assert hashed(head + "def f():\n    return below.X\n", below="X = 2") != first
