@@ -93,14 +93,25 @@ front = np.array([[0.6, 0.45, 0.66]])
 raw_paths = {shape.uid: shape.path for shape in shapes}
 shown = clean[:: max(1, len(clean) // 24)][:24]
 raws = [normalise(pipeline.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
-pairs = [np.concatenate([views.render_views(m, front)[0] for m in (raw, artefacts.read_mesh_artefact(folder, e))]) for raw, e in zip(raws, shown)]
+pairs = [
+    np.concatenate([views.render_views(m, front)[0] for m in (raw, artefacts.read_mesh_artefact(folder, e))])
+    for raw, e in zip(raws, shown, strict=True)
+]
 figure = figures.image_grid(pairs, [f"{e.name} {e.category}" for e in shown], columns=8, size=1.7)
-results.save_figure(chapter, figure, "contact_sheet", caption="Raw meshes above, closed solids below.", key=True)
+results.save_figure(
+    chapter,
+    figure,
+    "contact_sheet",
+    caption="Raw meshes above, closed solids below; back faces are not drawn, so flipped faces show as holes.",
+    key=True,
+)
 
 # %%
 one = artefacts.read_images(folder, clean[min(9, len(clean) - 1)])
 figure = figures.image_grid(list(one[::4]), [f"view {i}" for i in range(0, 64, 4)], columns=8)
-results.save_figure(chapter, figure, "views", caption="Sixteen of the 64 views of one shape, top to bottom of the sphere.")
+results.save_figure(
+    chapter, figure, "views", caption="Sixteen of the 64 views of one shape, top to bottom of the sphere."
+)
 
 # %% [markdown]
 # ## What the closing keeps
@@ -140,7 +151,9 @@ if data == "procedural":
     exact = dataset.exact_check(clean, folder)
     results.save_table(chapter, exact, "exact", caption="Watertight meshes against the generators' exact solids.")
     means = exact[["surface error (voxels)", "sign error", "volume ratio"]].mean()
-    results.record_metrics(chapter, dict(zip(["exact_surface_voxels", "exact_sign_error", "exact_volume_ratio"], means)))
+    results.record_metrics(
+        chapter, dict(zip(["exact_surface_voxels", "exact_sign_error", "exact_volume_ratio"], means, strict=True))
+    )
 
 # %%
 checked = clean[:reference_shapes]
@@ -171,7 +184,9 @@ labels = [e.category for e in train for _ in some]
 truth = np.array([e.category for e in held for _ in some])
 names = np.array([e.category for e in train])
 flat = lambda array: array.reshape(-1, array.shape[-1])  # noqa: E731
-by_feature = dataset.nearest_categories(*(flat(artefacts.read_features(folder, s)[:, some]) for s in (held, train)), labels)
+by_feature = dataset.nearest_categories(
+    *(flat(artefacts.read_features(folder, s)[:, some]) for s in (held, train)), labels
+)
 by_pixel = dataset.nearest_categories(*(flat(dataset.pixel_features(folder, s, some)) for s in (held, train)), labels)
 results.record_metrics(
     chapter,
@@ -181,7 +196,11 @@ results.record_metrics(
         "category_top1_chance": float(np.mean([(names == t).mean() for t in truth])),
     },
 )
-results.say(chapter, "Category top-1: features {category_top1_features:.2f}, raw pixels {category_top1_pixels:.2f}, chance {category_top1_chance:.2f}.")
+results.say(
+    chapter,
+    "Category top-1: features {category_top1_features:.2f}, raw pixels {category_top1_pixels:.2f}, "
+    "chance {category_top1_chance:.2f}.",
+)
 
 # %%
 results.record_claims(chapter, ["D1", "D2", "D3", "D4", "D5", "D6", "C1"])

@@ -47,7 +47,6 @@ folder, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
 train = artefacts.usable_shapes(folder, "train")
 train = train[:most] if most else train
 points, sdf = deepsdf.as_tensors(*artefacts.read_samples(folder, train))
-keys = {e.name: e.stages["sdf"].key for e in train}
 few = min(few, len(train))
 
 # %% [markdown]
@@ -73,38 +72,36 @@ runs = {
     "one rate": (few, {"width": 512, "depth": 8, "steps": ablation_steps, "latent_rate": decoder_rate}),
     "all": (len(train), {"width": 512, "depth": 8, "steps": all_steps}),
 }
-fitted = {
-    name: fits.fit(
+fitted = {}
+for name, (count, numbers) in runs.items():
+    shapes = (points[:count], sdf[:count])
+    inputs = {e.name: e.stages["sdf"].key for e in train[:count]}
+    fitted[name] = fits.fit(
         deepsdf.fit_decoder,
-        points[:count],
-        sdf[:count],
+        *shapes,
         store=store,
         name=name.replace(" ", "_"),
         parameters=common | numbers,
-        inputs=dict(list(keys.items())[:count]),
+        inputs=inputs,
     )
-    for name, (count, numbers) in runs.items()
-}
-
-# %%
 models = {name: deepsdf.restore(fit.tensors) for name, fit in fitted.items()}
 for name in ("few", "all"):
     checkpoint.write(chapter.artifacts / f"{name}.safetensors", fitted[name].tensors, fitted[name].facts)
-errors = {n: deepsdf.error_per_shape(*models[n], points[: runs[n][0]], sdf[: runs[n][0]]).numpy() for n in runs}
-cosines = {name: diagnostics.pairwise_cosine(latents.cpu().numpy()) for name, (_, latents) in models.items()}
-table = pd.DataFrame(
-    [
-        (n, runs[n][0], f"{w['width']}x{w['depth']}", w["steps"], errors[n].mean(), errors[n].max(), cosines[n]["mean"], fitted[n].facts["seconds"])
-        for n, (_, w) in runs.items()
-    ],
-    columns=["run", "shapes", "decoder", "steps", "SDF L1 (mean)", "SDF L1 (max)", "latent pairwise cosine", "seconds"],
-)
-results.save_table(chapter, table, "configurations", caption="Every configuration: clamped L1 over all points of each shape.")
 
 # %%
-curve = pd.concat(
-    pd.DataFrame(fit.facts["curve"], columns=["step", "seconds", "loss"]).assign(run=name) for name, fit in fitted.items()
-)
+errors = {n: deepsdf.error_per_shape(*models[n], points[: runs[n][0]], sdf[: runs[n][0]]).numpy() for n in runs}
+cosines = {name: diagnostics.pairwise_cosine(latents.cpu().numpy())["mean"] for name, (_, latents) in models.items()}
+table = pd.DataFrame.from_dict({name: {"shapes": count, **numbers} for name, (count, numbers) in runs.items()}, "index")
+table["SDF L1 (mean)"] = {name: error.mean() for name, error in errors.items()}
+table["SDF L1 (max)"] = {name: error.max() for name, error in errors.items()}
+table["latent pairwise cosine"] = cosines
+table["seconds"] = {name: fit.facts["seconds"] for name, fit in fitted.items()}
+table = table.drop(columns="latent_rate").rename_axis("run").reset_index()
+results.save_table(chapter, table, "configurations", caption="Clamped L1 over all points of each shape.")
+
+# %%
+columns = ["step", "seconds", "loss"]
+curve = pd.concat(pd.DataFrame(fit.facts["curve"], columns=columns).assign(run=name) for name, fit in fitted.items())
 figure = figures.curves(curve, x="seconds", y="loss", label="run")
 results.save_figure(chapter, figure, "loss", caption="Training loss against seconds of training, for every run.")
 
@@ -114,31 +111,31 @@ results.save_figure(chapter, figure, "loss", caption="Training loss against seco
 # The same shapes from both decoders, beside the truth. The loss of the pilot looks small; look at the meshes.
 
 # %%
-thin = [i for i, e in enumerate(train[:few]) if e.category in ("wagon_wheel", "chair", "turkey", "ladder", "wheel", "table")][:5]
-chosen = (thin + [i for i in range(few) if i not in thin])[:5]
+names = [e.category for e in train[:few]]
+delicate = ("wagon_wheel", "chair", "turkey", "ladder", "wheel", "table")
+chosen = sorted(range(few), key=lambda i: (names[i] not in delicate, i))[:5]
 truth = [artefacts.read_mesh_artefact(folder, e) for e in train[:few]]
 few_surfaces = deepsdf.surfaces(*models["few"], resolution)
 pilot_surfaces = deepsdf.surfaces(*models["pilot"], resolution)
-meshes = [*(truth[i] for i in chosen), *(pilot_surfaces[i].mesh for i in chosen), *(few_surfaces[i].mesh for i in chosen)]
-titles = [f"{kind} {train[i].category}" for kind in ("truth", "pilot", "full") for i in chosen]
-results.save_figure(chapter, figures.mesh_grid(meshes, titles, columns=5, size=2), "capacity", caption="Truth, the 256x4 pilot, the 512x8 decoder.", key=True)
+rows = {"truth": truth, "pilot": [s.mesh for s in pilot_surfaces], "full": [s.mesh for s in few_surfaces]}
+titles = [f"{row} {names[i]}" for row in rows for i in chosen]
+figure = figures.mesh_grid([rows[row][i] for row in rows for i in chosen], titles, columns=5, size=2)
+results.save_figure(chapter, figure, "capacity", caption="Truth, the 256x4 pilot, the 512x8 decoder.", key=True)
 
 # %%
 true = scoring.truths(folder, train[:few], surface_points=surface_points, volume_points=volume_points)
-rows = {
-    "pilot 256x4": pilot_surfaces,
-    "full 512x8": few_surfaces,
-    "floor": scoring.resampled(folder, train[:few], resolution),
-}
-few_scores = scoring.score_rows(rows, true, train[:few])
-results.save_table(chapter, few_scores, "scores_few", caption="Every score of every shape; see the protocol in the documentation.")
-results.save_table(chapter, scoring.summary(few_scores), "summary_few", caption="Means over shapes with bootstrap 95 % intervals.")
-mean = few_scores.groupby("row").iou.mean()
+answers = {"pilot": pilot_surfaces, "full": few_surfaces, "floor": scoring.resampled(folder, train[:few], resolution)}
+few_scores = scoring.score_rows(answers, true, train[:few])
+results.save_table(chapter, few_scores, "scores_few", caption="Every score of every shape and row.")
+summary = scoring.summary(few_scores)
+results.save_table(chapter, summary, "summary_few", caption="Means over shapes with bootstrap 95 % intervals.")
+iou = few_scores.groupby("row").iou.mean()
 
 # %%
-titles = [f"{e.name} {e.category}" for e in train[:few]]
-results.save_figure(chapter, figures.mesh_grid([s.mesh for s in few_surfaces], titles, columns=7, size=1.7), "recall_20", caption="Every shape of the small set, from its 64 numbers.")
-views3d.save_view(chapter, {f"{k} {train[i].category}": m for i in chosen[:2] for k, m in (("truth", truth[i]), ("full", few_surfaces[i].mesh))}, "recall", caption="Truth beside reconstruction.")
+figure = figures.mesh_grid(rows["full"], names, columns=7, size=1.7)
+results.save_figure(chapter, figure, "recall_20", caption="Every shape of the small set, from its 64 numbers.")
+turning = {f"{row} {names[i]}": rows[row][i] for i in chosen[:2] for row in ("truth", "full")}
+views3d.save_view(chapter, turning, "recall", caption="Truth beside reconstruction.")
 
 # %% [markdown]
 # ## The wagon wheel
@@ -163,8 +160,8 @@ decoder, latents = models["all"]
 worst = np.argsort(-errors["all"])[:10]
 worst_surfaces = deepsdf.surfaces(decoder, latents[worst], resolution)
 meshes = [*(artefacts.read_mesh_artefact(folder, train[i]) for i in worst), *(s.mesh for s in worst_surfaces)]
-titles = [f"{train[i].category} {errors['all'][i]:.4f}" for i in worst] * 2
-results.save_figure(chapter, figures.mesh_grid(meshes, titles, columns=10), "worst_ten", caption="The ten worst of all shapes: truth above, reconstruction below.")
+figure = figures.mesh_grid(meshes, [f"{train[i].category} {errors['all'][i]:.4f}" for i in worst] * 2, columns=10)
+results.save_figure(chapter, figure, "worst_ten", caption="The ten worst shapes: truth above, reconstruction below.")
 
 # %%
 sample = np.linspace(0, len(train) - 1, min(scored, len(train))).astype(int)
@@ -172,7 +169,9 @@ sampled = [train[i] for i in sample]
 true_all = scoring.truths(folder, sampled, surface_points=surface_points, volume_points=volume_points)
 all_surfaces = deepsdf.surfaces(decoder, latents[sample], resolution)
 all_scores = scoring.score_rows({"all": all_surfaces}, true_all, sampled)
-results.save_table(chapter, scoring.summary(all_scores), "summary_all", caption="The decoder of all shapes, on shapes taken evenly from the set.")
+results.save_table(
+    chapter, scoring.summary(all_scores), "summary_all", caption="The decoder of all shapes, on an even choice."
+)
 
 # %% [markdown]
 # ## Unseen shapes, and what lies between two codes
@@ -183,20 +182,28 @@ results.save_table(chapter, scoring.summary(all_scores), "summary_all", caption=
 # %%
 held = artefacts.usable_shapes(folder, "held_out_shape")[:unseen]
 if held:
-    fit = fits.fit(deepsdf.fit_latents, fitted["all"].tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, held)), store=store, name="unseen",
-        parameters={"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-3, "seed": seed}, inputs={"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}})  # fmt: skip
+    samples = deepsdf.as_tensors(*artefacts.read_samples(folder, held))
+    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-3, "seed": seed}
+    inputs = {"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}}
+    tensors = fitted["all"].tensors
+    fit = fits.fit(
+        deepsdf.fit_latents, tensors, *samples, store=store, name="unseen", parameters=numbers, inputs=inputs
+    )
     held_surfaces = deepsdf.surfaces(decoder, fit.tensors["latents"], resolution)
     held_true = scoring.truths(folder, held, surface_points=surface_points, volume_points=volume_points)
     held_scores = scoring.score_rows({"fitted latent": held_surfaces}, held_true, held)
-    results.save_table(chapter, scoring.summary(held_scores), "summary_unseen", caption="Held-out shapes by a fitted latent.")
+    results.save_table(
+        chapter, scoring.summary(held_scores), "summary_unseen", caption="Held-out shapes, fitted latents."
+    )
     meshes = [*(artefacts.read_mesh_artefact(folder, e) for e in held), *(s.mesh for s in held_surfaces)]
-    results.save_figure(chapter, figures.mesh_grid(meshes, [e.category for e in held] * 2, columns=len(held)), "unseen", caption="Held-out shapes: truth above, best latent below.")
+    figure = figures.mesh_grid(meshes, [e.category for e in held] * 2, columns=len(held))
+    results.save_figure(chapter, figure, "unseen", caption="Held-out shapes: truth above, best latent below.")
     results.record_metrics(chapter, {"unseen_iou_mean": float(held_scores.iou.mean())})
 
 # %%
-codes = deepsdf.path(latents[chosen[0]], latents[chosen[1]], 5)
-between = deepsdf.surfaces(decoder, codes, resolution)
-results.save_figure(chapter, figures.mesh_grid([s.mesh for s in between], [f"{w:.2f}" for w in np.linspace(0, 1, 5)], columns=5, size=1.8), "interpolation", caption="The straight path between two codes of the shared decoder.")
+between = deepsdf.surfaces(decoder, deepsdf.path(latents[chosen[0]], latents[chosen[1]], 5), resolution)
+figure = figures.mesh_grid([s.mesh for s in between], ["start", "1/4", "1/2", "3/4", "end"], columns=5, size=1.8)
+results.save_figure(chapter, figure, "interpolation", caption="The straight path between two codes.")
 
 # %% [markdown]
 # ## The numbers
@@ -209,10 +216,10 @@ results.record_metrics(
         "decoder_inputs": decoder.hidden[0].in_features,
         "pilot_l1_mean": errors["pilot"].mean(),
         "pilot_l1_max": errors["pilot"].max(),
-        "pilot_iou_mean": mean["pilot 256x4"],
+        "pilot_iou_mean": iou["pilot"],
         "deepsdf_20_l1_mean": errors["few"].mean(),
         "deepsdf_20_l1_max": errors["few"].max(),
-        "deepsdf_20_iou_mean": mean["full 512x8"],
+        "deepsdf_20_iou_mean": iou["full"],
         "deepsdf_20_seconds": fitted["few"].facts["seconds"],
         "deepsdf_all_l1_mean": errors["all"].mean(),
         "deepsdf_all_l1_max": errors["all"].max(),
@@ -220,12 +227,19 @@ results.record_metrics(
         "deepsdf_all_failed": int(all_scores.failed.sum()),
         "deepsdf_all_seconds": fitted["all"].facts["seconds"],
         "worst_ten_categories": len({train[i].category for i in worst}),
-        "latent_cosine_20": cosines["few"]["mean"],
-        "latent_cosine_all": cosines["all"]["mean"],
+        "latent_cosine_20": cosines["few"],
+        "latent_cosine_all": cosines["all"],
         "two_rates_l1_mean": errors["two rates"].mean(),
         "slow_latents_l1_mean": errors["one rate"].mean(),
     },
 )
-results.say(chapter, "Twenty shapes: L1 {deepsdf_20_l1_mean:.5f}, IoU {deepsdf_20_iou_mean:.3f}; the pilot {pilot_l1_mean:.5f}, {pilot_iou_mean:.3f}; all shapes {deepsdf_all_l1_mean:.5f}, {deepsdf_all_iou_mean:.3f}.")
+# %%
+results.say(
+    chapter,
+    "Few shapes: L1 {deepsdf_20_l1_mean:.5f} and IoU {deepsdf_20_iou_mean:.3f}, the pilot {pilot_l1_mean:.5f} and "
+    "{pilot_iou_mean:.3f}; all shapes: {deepsdf_all_l1_mean:.5f} and {deepsdf_all_iou_mean:.3f}.",
+)
+
+# %%
 results.record_claims(chapter, ["S1", "S2", "S3", "S4", "S5", "S6"])
-results.finish(chapter, inputs=keys)
+results.finish(chapter, inputs={e.name: e.stages["sdf"].key for e in train})

@@ -22,7 +22,9 @@ results.record_metrics(chapter, ledger.counts(rows))
 
 # %%
 headline = rows.groupby(["verdict", "scale"]).size().rename("claims").reset_index()
-results.save_table(chapter, headline, "headline", caption="Claims by verdict and by the scale of the run that judged them.")
+results.save_table(
+    chapter, headline, "headline", caption="Claims by verdict and by the scale of the run that judged them."
+)
 
 # %% [markdown]
 # ## Every claim

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
-from transformers import Dinov2Model
+from transformers import Dinov2Config, Dinov2Model
 
 from flowsdf.data.faults import Failed
 
@@ -35,6 +35,13 @@ def load_encoder() -> Encoder:
         return _load(Path(named), Path(named).name)
     cached = _cached(PUBLISHED)
     return _load(cached, PUBLISHED) if cached else _load(SHIPPED, "flowsdf-dinov2-small")
+
+
+def small_encoder() -> Dinov2Model:
+    """The architecture of the shipped encoder, untrained: 2.8 M parameters, 112 pixels in patches of 14."""
+    return Dinov2Model(
+        Dinov2Config(hidden_size=192, num_hidden_layers=6, num_attention_heads=3, image_size=112, patch_size=14)
+    )
 
 
 def encoder_hash() -> str:

@@ -1,21 +1,17 @@
-"""The four stages from raw mesh to features, shape by shape: parallel, resumable, a broken shape set aside."""
+"""All shapes through the four stages: parallel, resumable, a broken shape set aside, duplicates on one side."""
 
-import hashlib
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.files import write_arrays, write_whole
-from flowsdf.data.limited import read_limited
 from flowsdf.data.manifest import (
     Entry,
     Stage,
@@ -27,23 +23,11 @@ from flowsdf.data.manifest import (
     write_manifest,
 )
 from flowsdf.data.sources import RawShape
+from flowsdf.data.stages import Job, finished, key_of, prepare_shape, sdf_backend, stage_keys
 from flowsdf.fingerprint import source_fingerprint
-from flowsdf.geometry.mesh import normalise, sample_surface
+from flowsdf.geometry.mesh import sample_surface
 
-BACKENDS = ("exact", "mesh_to_sdf")
 DUPLICATE_POINTS = 2048  # per surface, for near-duplicates
-
-
-class Job(NamedTuple):
-    """One shape on its way through the stages that need no network: what a worker gets."""
-
-    entry: Entry
-    path: Path  # of the raw mesh
-    root: Path  # that the mesh and the files it names must lie in
-    folder: Path  # of the artefacts
-    keys: dict[str, str]  # stage -> hash of everything its result depends on
-    backend: str
-    samples: int
 
 
 def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: int | None = None) -> list[Entry]:
@@ -63,7 +47,7 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
         entries[number] = entries[number]._replace(stages=outcome)
         write_manifest(folder / "manifest.json", entries)
 
-    waiting = [number for number, job in enumerate(jobs) if not _finished(job)]
+    waiting = [number for number, job in enumerate(jobs) if not finished(job)]
     run_tasks(
         prepare_shape,
         [jobs[number] for number in waiting],
@@ -82,114 +66,12 @@ def usable(entry: Entry) -> bool:
     return bool(entry.stages) and all(stage.status == "done" for stage in entry.stages.values())
 
 
-def sdf_backend() -> str:
-    """The backend that ``SDF_BACKEND`` names: exact by default."""
-    backend = os.environ.get("SDF_BACKEND") or "exact"
-    if backend not in BACKENDS:
-        raise Failed(f"SDF_BACKEND={backend}: choose one of {', '.join(BACKENDS)}")
-    return backend
-
-
-def stage_keys(entry: Entry, backend: str, samples: int) -> dict[str, str]:
-    """A hash for each stage that changes with its parameters, its input or the source that computes it."""
-    closing = _key(entry.sha256, source_fingerprint("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
-    module = "flowsdf.data.sdf" if backend == "exact" else "flowsdf.data.reference_sdf"
-    return {
-        "watertight": closing,
-        "sdf": _key(closing, backend, str(samples), source_fingerprint(module)),
-        "views": _key(closing, source_fingerprint("flowsdf.data.views")),
-    }
-
-
-def prepare_shape(job: Job) -> dict[str, Stage]:
-    """In a worker: the stages of one shape that are not up to date, in order, up to the first that rejects it."""
-    stages: dict[str, Stage] = {}
-    for name, compute in (("watertight", _watertight), ("sdf", _sdf), ("views", _views)):
-        done = job.entry.stages.get(name)
-        if (
-            done
-            and done.key == job.keys[name]
-            and done.status == "done"
-            and artefact(job.folder, name, job.entry).exists()
-        ):
-            stages[name] = done
-            continue
-        began = time.perf_counter()
-        stages[name] = _outcome(compute, job)._replace(
-            seconds=round(time.perf_counter() - began, 3), key=job.keys[name]
-        )
-        if stages[name].status == "rejected":
-            break
-    return stages
-
-
-def _outcome(compute: Callable[[Job], None], job: Job) -> Stage:
-    try:
-        compute(job)
-    except Rejected as rejected:
-        return Stage("rejected", rejected.code, rejected.reason)
-    return Stage("done")
-
-
-def _watertight(job: Job) -> None:
-    from flowsdf.geometry.watertight import watertight
-
-    mesh, centre, scale = normalise(read_limited(job.path, job.root))
-    closed = watertight(mesh)
-    if not len(closed.mesh.faces):
-        raise Rejected("no_solid", "closing the mesh leaves nothing")
-    measures = {name: np.float64(value) for name, value in closed._asdict().items() if name != "mesh"}
-    write_arrays(
-        artefact(job.folder, "watertight", job.entry),
-        vertices=closed.mesh.vertices.astype(np.float32),
-        faces=closed.mesh.faces.astype(np.int32),
-        centre=centre,
-        scale=np.float64(scale),
-        input_faces=np.int64(len(mesh.faces)),
-        **measures,
-    )
-
-
-def _sdf(job: Job) -> None:
-    from flowsdf.data.sdf import check_sdf, exact_sdf, sample_points
-
-    mesh = read_mesh_artefact(job.folder, job.entry)
-    points = sample_points(mesh, job.samples, np.random.default_rng(_seed(job.entry)))
-    if job.backend == "exact":
-        sdf = exact_sdf(points, mesh)
-    else:
-        from flowsdf.data.reference_sdf import reference_sdf
-
-        sdf = reference_sdf(points, mesh)
-    try:
-        check_sdf(points, sdf, exact=job.backend == "exact")
-    except ValueError as error:
-        raise Rejected("bad_sdf", str(error)) from None
-    write_arrays(artefact(job.folder, "sdf", job.entry), points=points, sdf=sdf)
-
-
-def _views(job: Job) -> None:
-    from flowsdf.data.views import render_views
-
-    images = render_views(read_mesh_artefact(job.folder, job.entry))  # (64, h, w, 3)
-    if not images.any():
-        raise Rejected("blank_views", "no view shows the shape")
-    side = int(np.sqrt(len(images)))
-    height, width = images.shape[1:3]
-    sheet = images.reshape(side, side, height, width, 3).swapaxes(1, 2).reshape(side * height, side * width, 3)
-    path = artefact(job.folder, "views", job.entry)
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet).save(part, format="PNG", compress_level=1)
-    os.replace(part, path)
-
-
 def add_features(entries: Sequence[Entry], folder: Path, *, progress: Callable = iter) -> list[Entry]:
     """The class token of every view of every usable shape, by the encoder in force; what is there already is kept."""
     from flowsdf.data.features import encode, encoder_hash, load_encoder
 
     source, weights = source_fingerprint("flowsdf.data.features"), encoder_hash()
-    keys = {e.index: _key(e.stages["views"].key, weights, source) for e in entries if usable(e)}
+    keys = {e.index: key_of(e.stages["views"].key, weights, source) for e in entries if usable(e)}
     stale = [e for e in entries if e.index in keys and not _has_features(e, folder, keys[e.index])]
     encoder, entries = load_encoder() if stale else None, list(entries)
     for entry in progress(stale):
@@ -205,19 +87,6 @@ def add_features(entries: Sequence[Entry], folder: Path, *, progress: Callable =
 def _has_features(entry: Entry, folder: Path, key: str) -> bool:
     done = entry.stages.get("features")
     return bool(done and done.key == key and artefact(folder, "features", entry).exists())
-
-
-def _finished(job: Job) -> bool:
-    """Whether each stage is up to date, or one is rejected for the same input."""
-    for name in ("watertight", "sdf", "views"):
-        stage = job.entry.stages.get(name)
-        if stage is None or stage.key != job.keys[name]:
-            return False
-        if stage.status == "rejected":
-            return True
-        if not artefact(job.folder, name, job.entry).exists():
-            return False
-    return True
 
 
 def _resumed(entries: list[Entry], folder: Path) -> list[Entry]:
@@ -240,11 +109,3 @@ def _without_leaks_between_splits(entries: list[Entry], alive: list[Entry], fold
     write_manifest(folder / "manifest.json", entries)
     write_whole(folder / "duplicates.json", json.dumps([[alive[i].name, alive[j].name] for i, j in pairs]).encode())
     return entries
-
-
-def _seed(entry: Entry) -> int:
-    return int(entry.sha256[:16], 16)
-
-
-def _key(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

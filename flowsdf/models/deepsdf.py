@@ -43,20 +43,22 @@ class DeepSDF(nn.Module):
         """What the latent adds to the first and to the skip layer, computed once a shape instead of once a point."""
         terms = []
         for layer in (self.hidden[0], self.hidden[len(self.hidden) // 2]):
-            weight = layer.weight[:, -LATENT_DIM - ENCODED_DIM : -ENCODED_DIM]
-            terms.append(functional.linear(latents, weight, layer.bias).unsqueeze(-2))
+            weight = layer.get_parameter("weight")[:, -LATENT_DIM - ENCODED_DIM : -ENCODED_DIM]
+            terms.append(functional.linear(latents, weight, layer.get_parameter("bias")).unsqueeze(-2))
         return terms
 
     def at(self, shape_terms: list[Tensor], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
         """The rest of `forward`: equal to concatenating the latent to every point, up to rounding."""
         encoded = positional_encoding(points, BANDS)  # (s, p, 39)
         first, *others = self.hidden
-        h = functional.linear(encoded, first.weight[:, -ENCODED_DIM:]) + shape_terms[0]  # (s, p, width)
+        weight = first.get_parameter("weight")
+        h = functional.linear(encoded, weight[:, -ENCODED_DIM:]) + shape_terms[0]  # (s, p, width)
         for i, layer in enumerate(others, start=1):
             h = functional.relu(h, inplace=True)
             if i == len(self.hidden) // 2:
-                again = functional.linear(encoded, layer.weight[:, -ENCODED_DIM:]) + shape_terms[1]
-                h = functional.linear(h, layer.weight[:, : layer.out_features]) + again
+                weight = layer.get_parameter("weight")
+                again = functional.linear(encoded, weight[:, -ENCODED_DIM:]) + shape_terms[1]
+                h = functional.linear(h, weight[:, : h.shape[-1]]) + again
             else:
                 h = layer(h)
         return self.out(functional.relu(h, inplace=True)).squeeze(-1).float()

@@ -96,7 +96,7 @@ def exact_check(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
 def compare_backends(
     jobs: Sequence[tuple[Path, Entry, int]], *, folder: Path | None = None
 ) -> tuple[dict[str, Tensor], dict]:
-    """Our distances beside mesh-to-sdf's on the same points of each (folder, shape, count): tensor ``pairs`` (s, n, 2)."""
+    """Ours beside mesh-to-sdf's distances on the same points of each (folder, shape, count): ``pairs`` (s, n, 2)."""
     pairs = run_tasks(_both_backends, jobs, label="mesh-to-sdf")
     return {"pairs": torch.as_tensor(np.stack(pairs))}, {}
 

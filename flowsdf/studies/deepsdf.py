@@ -12,11 +12,11 @@ from flowsdf.conventions import Surface
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
 from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
-from flowsdf.train.progress import progress
+from flowsdf.train.progress import follow
 
 LATENT_INIT = 0.01  # standard deviation
 WARMUP = 100  # steps
-CURVE_POINTS = 40  # of the recorded loss
+ORDER_SEED = 2**32  # apart from the seeds of the points
 
 
 class AutoDecoder(nn.Module):
@@ -64,7 +64,6 @@ def fit_decoder(
             model.decoder, model.latents(shapes), points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
         )
 
-    curve = []
     records = train(
         loss_at,
         model,
@@ -77,9 +76,7 @@ def fit_decoder(
         fingerprint=f"{width}x{depth} {len(points)} {steps} {seed}",
         every=500,
     )
-    for record in progress(records, "decoder", steps):
-        if record.step % max(1, steps // CURVE_POINTS) == 0 or record.step + 1 == steps:
-            curve.append([record.step, round(record.seconds, 2), float(record.loss)])
+    curve = follow(records, "decoder", steps)
     fitted = mean.module
     tensors = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
     return tensors | {"latents": fitted.latents.weight}, {"curve": curve, "steps": steps}
@@ -91,7 +88,7 @@ def batch_at(
     """The shapes of one step, each as often as any other over an epoch, and the points of each: (s,), (s, p)."""
     per_step = min(shapes_per_step, shapes)
     epoch, place = divmod(step, shapes // per_step)
-    order = torch.randperm(shapes, generator=generator_at(seed, epoch, rank=1))
+    order = torch.randperm(shapes, generator=generator_at(seed + ORDER_SEED, epoch))
     chosen = order[place * per_step : (place + 1) * per_step]
     return chosen, torch.randint(points, (per_step, points_per_step), generator=generator_at(seed, step))
 
@@ -147,8 +144,8 @@ def fit_latents(
 
     optimizer = torch.optim.Adam(codes.parameters(), lr=rate)
     settings = {"steps": steps, "schedule": cosine(steps), "autocast": autocast_dtype(known.device), "folder": folder}
-    losses = [float(r.loss) for r in progress(train(loss_at, codes, optimizer, **settings), "latents", steps)]
-    return {"latents": codes.weight}, {"loss": losses[-1]}
+    curve = follow(train(loss_at, codes, optimizer, **settings), "latents", steps)
+    return {"latents": codes.weight}, {"loss": curve[-1][2]}
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:

@@ -10,18 +10,17 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Dinov2Config, Dinov2Model
 
 from flowsdf.data import procedural
-from flowsdf.data.features import SHIPPED, normalise
+from flowsdf.data.features import SHIPPED, normalise, small_encoder
 from flowsdf.data.views import render_views
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.mesh import normalise as to_unit_sphere
 from flowsdf.train.fits import fit
 from flowsdf.train.loop import autocast_dtype, averaged, cosine, generator_at, train
-from flowsdf.train.progress import progress
+from flowsdf.train.progress import follow, progress
 
-IMAGE, LOCAL, PATCH = 112, 56, 14  # pixels a side of a global crop, of a local crop, of a patch
+IMAGE, LOCAL = 112, 56  # pixels a side of a global and of a local crop
 GLOBAL_CROPS, LOCAL_CROPS = 2, 3
 PROTOTYPES = 2048
 STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.05
@@ -34,11 +33,7 @@ class Branch(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = Dinov2Model(
-            Dinov2Config(
-                hidden_size=192, num_hidden_layers=6, num_attention_heads=3, image_size=IMAGE, patch_size=PATCH
-            )
-        )
+        self.encoder = small_encoder()
         self.head = nn.Sequential(nn.Linear(192, 512), nn.GELU(), nn.Linear(512, 128))
         self.prototypes = nn.Linear(128, PROTOTYPES, bias=False)
 
@@ -87,28 +82,25 @@ def distil(
         tokens, seen = student(torch.cat(large))
         outputs = [*seen.chunk(GLOBAL_CROPS), *student(torch.cat(small))[1].chunk(LOCAL_CROPS)]
         pairs = [(t, o) for i, t in enumerate(targets) for j, o in enumerate(outputs) if i != j]
-        agreement = sum(-(t * functional.log_softmax(o.float() / STUDENT_TEMPERATURE, 1)).sum(1).mean() for t, o in pairs)
+        agreement = sum(
+            -(t * functional.log_softmax(o.float() / STUDENT_TEMPERATURE, 1)).sum(1).mean() for t, o in pairs
+        )
         return agreement / len(pairs) + SPREAD * sum(koleo(part.float()) for part in tokens.chunk(GLOBAL_CROPS))
 
-    losses = []
-    for record in progress(
-        train(
-            loss_at,
-            student,
-            torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=0.05),
-            steps=steps,
-            schedule=cosine(steps, warmup=min(100, steps // 10)),
-            ema=teacher,
-            autocast=autocast_dtype(),
-            folder=folder,
-            fingerprint=f"{steps} {batch} {seed}",
-            every=100,
-        ),
-        "distilling",
-        steps,
-    ):
-        losses.append(float(record.loss))
-    return dict(teacher.module.encoder.state_dict()), {"loss": float(np.mean(losses[-20:])), "steps": steps}
+    records = train(
+        loss_at,
+        student,
+        torch.optim.AdamW(student.parameters(), lr=rate, weight_decay=0.05),
+        steps=steps,
+        schedule=cosine(steps, warmup=min(100, steps // 10)),
+        ema=teacher,
+        autocast=autocast_dtype(),
+        folder=folder,
+        fingerprint=f"{steps} {batch} {seed}",
+        every=100,
+    )
+    curve = follow(records, "distilling", steps)
+    return dict(teacher.module.encoder.state_dict()), {"curve": curve, "steps": steps}
 
 
 def crops(
@@ -129,6 +121,11 @@ def crops(
     return normalise((cut * gain).clamp(0, 255).permute(0, 2, 3, 1), size)
 
 
+def cross_entropy(target: Float[Tensor, "b p"], scores: Float[Tensor, "b p"]) -> Float[Tensor, ""]:
+    """The mean cross-entropy of soft targets."""
+    return -(target * functional.log_softmax(scores, 1)).sum(1).mean()
+
+
 def balanced(scores: Float[Tensor, "b p"], *, rounds: int = 3) -> Float[Tensor, "b p"]:
     """Soft assignments to the prototypes, used equally over the batch (Sinkhorn-Knopp)."""
     q = torch.exp((scores - scores.max()) / TEACHER_TEMPERATURE)
@@ -147,12 +144,12 @@ def koleo(tokens: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
 
 def save_encoder(weights: dict[str, Tensor], folder: Path) -> None:
     """Write an encoder as transformers reads it: config.json and model.safetensors."""
-    model = Branch().encoder
+    model = small_encoder()
     model.load_state_dict(weights)
     model.save_pretrained(folder)
 
 
-def main(store: Path = Path("artifacts/encoder"), *, shapes: int = 480, views: int = 16, steps: int = 1200) -> None:
+def main(store: Path = Path("artifacts/encoder"), *, shapes: int = 480, views: int = 16, steps: int = 500) -> None:
     """Render, distil and replace the shipped encoder."""
     result = fit(
         distil,

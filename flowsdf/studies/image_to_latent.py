@@ -12,7 +12,7 @@ from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
 from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
-from flowsdf.train.progress import progress
+from flowsdf.train.progress import follow
 
 MAX_VIEWS = 8
 LOSS_DECAY = 0.999  # of the exponential moving average of the loss that the thesis quotes
@@ -85,7 +85,6 @@ def fit_predictor(
             return (network(*views) - target).square().mean()
         return x0_loss(lambda x, t: network(x, t, *views), target, t, noise, alpha_bar)
 
-    average, curve = None, []
     records = train(
         loss_at,
         network,
@@ -98,13 +97,9 @@ def fit_predictor(
         fingerprint=f"{kind.__name__} {width} {layers} {len(codes)} {steps} {seed}",
         every=1000,
     )
-    for record in progress(records, "predictor", steps):
-        loss = float(record.loss)
-        average = loss if average is None else LOSS_DECAY * average + (1 - LOSS_DECAY) * loss
-        if record.step % max(1, steps // 60) == 0 or record.step + 1 == steps:
-            curve.append([record.step, round(record.seconds, 2), average])
+    curve = follow(records, "predictor", steps, decay=LOSS_DECAY)
     state = {f"network.{name}": tensor for name, tensor in averaged_network.module.state_dict().items()}
-    return state | {"mean": mean, "deviation": deviation}, {"curve": curve, "loss": average}
+    return state | {"mean": mean, "deviation": deviation}, {"curve": curve, "loss": curve[-1][2]}
 
 
 class Predictor(NamedTuple):

@@ -35,9 +35,7 @@ def truths(folder: Path, entries: Sequence[Entry], *, surface_points: int, volum
     ]
 
 
-def score_rows(
-    rows: Mapping[str, Sequence[Surface]], true: Sequence[Truth], entries: Sequence[Entry]
-) -> pd.DataFrame:
+def score_rows(rows: Mapping[str, Sequence[Surface]], true: Sequence[Truth], entries: Sequence[Entry]) -> pd.DataFrame:
     """One line per row of the table and shape: every score of each surface against its truth."""
     work = [(row, i) for row in rows for i in range(len(entries))]
     return pd.DataFrame(

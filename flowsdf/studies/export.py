@@ -1,0 +1,148 @@
+"""The shipped model: a small decoder and predictor in half precision, and from images to a mesh with them.
+
+``make checkpoint`` makes it again from a finished ``make report`` and writes ``flowsdf/checkpoint``.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from flowsdf.conventions import Mesh
+from flowsdf.data.artefacts import read_features, usable_shapes
+from flowsdf.data.faults import Failed
+from flowsdf.data.features import SHIPPED, Encoder, encode, encoder_hash, load_encoder
+from flowsdf.data.files import sha256_of
+from flowsdf.data.manifest import Entry
+from flowsdf.data.stages import key_of
+from flowsdf.fingerprint import source_fingerprint
+from flowsdf.geometry.camera import fibonacci_sphere
+from flowsdf.geometry.extract import extract
+from flowsdf.models.deepsdf import DeepSDF, field
+from flowsdf.studies.deepsdf import restore
+from flowsdf.studies.image_to_latent import MAX_VIEWS, Predictor, choose_views, fit_predictor, predict, restore_predictor
+from flowsdf.train import checkpoint
+from flowsdf.train.fits import fit
+
+FOLDER = Path(__file__).parents[1] / "checkpoint"
+FILE = "image_to_mesh.safetensors"
+LARGEST = 14_000_000  # bytes: with the encoder's 11 MB no more than 25 MB
+KEPT_WHOLE = ("latents", "mean", "deviation")  # small, and every rounding of theirs would shift every code
+SETTINGS = {"width": 256, "layers": 4, "heads": 4, "steps": 1500, "batch": 32, "rate": 5e-4, "ema": 0.995, "seed": 0}
+
+
+class Model(NamedTuple):
+    """A decoder with the latents of its training shapes, a predictor of latents, and the facts of both."""
+
+    decoder: DeepSDF
+    latents: Float[Tensor, "s 64"]
+    predictor: Predictor
+    facts: dict
+
+
+def save_model(folder: Path, tensors: dict[str, Tensor], facts: dict) -> Path:
+    """Store ``decoder.*``, ``latents``, ``network.*``, ``mean`` and ``deviation``, the networks in half precision.
+
+    ``facts`` name at least the predictor's ``heads`` and the ``encoder_hash`` of the features it was fitted to.
+    """
+    path = folder / FILE
+    half = {name: t.detach().float() if name in KEPT_WHOLE else t.detach().half() for name, t in tensors.items()}
+    checkpoint.write(path, half, facts)
+    return path
+
+
+def load_model(folder: Path = FOLDER) -> Model:
+    """The model that ``save_model`` stored, in single precision; Failed when it is absent or damaged."""
+    path = folder / FILE
+    if not path.exists():
+        raise Failed(f"{path.name}: there is no shipped model in {folder.name}/: make checkpoint")
+    tensors, facts = checkpoint.read(path)
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    try:
+        return Model(*restore(tensors), restore_predictor(tensors, heads=facts["heads"]), facts)
+    except (KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise Failed(f"{path.name}: not an image-to-mesh model ({reason}): make checkpoint") from None
+
+
+def encoder_of(facts: dict) -> Encoder:
+    """The encoder whose features the predictor was fitted to; Failed, before any use, when another one is in force.
+
+    Where ``ENCODER`` names none, the shipped one is taken if it is the right one, whatever else is installed.
+    """
+    if not os.environ.get("ENCODER") and sha256_of(SHIPPED / "model.safetensors") == facts["encoder_hash"]:
+        os.environ["ENCODER"] = str(SHIPPED)
+    try:
+        found = encoder_hash()
+    except OSError as error:
+        raise Failed(f"ENCODER={os.environ.get('ENCODER')}: no weights there ({error.strerror})") from None
+    if found != facts["encoder_hash"]:
+        wanted = f"{facts.get('encoder', 'an encoder')} ({facts['encoder_hash'][:12]})"
+        raise Failed(f"encoder {found[:12]}: the model knows only {wanted}: name that one by ENCODER=folder")
+    return load_encoder()
+
+
+def mesh_from_images(
+    model: Model,
+    encoder: Encoder,
+    images: UInt8[np.ndarray, "n h w 3"],
+    directions: Float[np.ndarray, "n 3"],
+    *,
+    resolution: int = 128,
+    seed: int = 0,
+    dtype: torch.dtype | None = None,
+) -> Mesh:
+    """The mesh of the object that the images show from ``directions``; no faces where the field has no zero.
+
+    ``dtype`` runs the encoder and all but the finest level of the extraction in that precision.
+    """
+    tokens = torch.as_tensor(encode(images, encoder, dtype=dtype))[None]
+    cameras = torch.as_tensor(directions, dtype=torch.float32)
+    every = torch.arange(len(images))[None]
+    code = predict(model.predictor, choose_views(tokens, cameras, every, torch.tensor([len(images)])), seed=seed)[0]
+    coarse = field(model.decoder, code, autocast_dtype=dtype) if dtype else None
+    return extract(field(model.decoder, code), resolution, coarse=coarse).mesh
+
+
+def main(run: Path = Path("artifacts/procedural-laptop"), folder: Path = FOLDER) -> None:
+    """Fit a predictor that is small enough to the codes of a finished run, and replace the shipped model."""
+    decoder, origin = checkpoint.read(run / "11_deepsdf" / "all.safetensors")
+    latents = decoder["latents"]
+    entries = usable_shapes(run / "00_data", "train")[: len(latents)]
+    _check_features(entries, len(latents))
+    seen = torch.as_tensor(read_features(run / "00_data", entries))
+    cameras = torch.tensor(fibonacci_sphere(seen.shape[1]), dtype=torch.float32)
+    keys = {e.name: e.stages["features"].key for e in entries} | {"decoder": origin["fingerprint"]}
+    settings = SETTINGS | {"deterministic": False}
+    found = fit(
+        fit_predictor, latents, seen, cameras, store=run / "checkpoint", name="small", parameters=settings, inputs=keys
+    )
+    facts = {"heads": SETTINGS["heads"], "shapes": len(latents), "predictor": SETTINGS, "loss": found.facts["loss"]}
+    facts |= {"encoder": load_encoder().name, "encoder_hash": encoder_hash(), "decoder_fit": origin["fingerprint"]}
+    path = save_model(folder, decoder | found.tensors, facts | {"recall_cosine": None})
+    model = load_model(folder)
+    path = save_model(folder, decoder | found.tensors, facts | {"recall_cosine": recall(model, seen, cameras)})
+    if path.stat().st_size > LARGEST:
+        raise Failed(f"{path}: {path.stat().st_size / 1e6:.1f} MB, at most {LARGEST / 1e6:.0f}: lower its width")
+
+
+def recall(model: Model, features: Float[Tensor, "s v d"], cameras: Float[Tensor, "v 3"]) -> float:
+    """The mean cosine between the training codes and those predicted from the first eight views of each shape."""
+    count = len(features)
+    views = choose_views(
+        features, cameras, torch.arange(MAX_VIEWS).expand(count, -1), torch.full((count,), MAX_VIEWS)
+    )
+    return float(torch.cosine_similarity(predict(model.predictor, views), model.latents).mean())
+
+
+def _check_features(entries: list[Entry], count: int) -> None:
+    """Whether there are features of every latent's shape, by the encoder in force."""
+    if len(entries) != count:
+        raise Failed(f"{len(entries)} usable training shapes for {count} latents: make report first")
+    weights, source = encoder_hash(), source_fingerprint("flowsdf.data.features")
+    if any(key_of(e.stages["views"].key, weights, source) != e.stages["features"].key for e in entries):
+        raise Failed("the features are of another encoder or of older code: make report first")

@@ -1,0 +1,120 @@
+"""Objects the networks never saw: every answer in the table of a conditional model, and what it amounts to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from flowsdf.conventions import Surface
+from flowsdf.data.artefacts import read_features
+from flowsdf.data.manifest import Entry
+from flowsdf.evaluation import baselines
+from flowsdf.evaluation.diagnostics import cosine
+from flowsdf.models.deepsdf import DeepSDF
+from flowsdf.studies.deepsdf import surfaces
+from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
+from flowsdf.studies.scoring import clouds, resampled, surface_distances
+
+SAME = 0.9  # cosine above which an answer is a training shape
+KIND = 0.1  # an answer nearer to the truth than this share of training shapes is of the right kind
+
+
+class Inputs(NamedTuple):
+    """The same random views of each object: one of them, and several."""
+
+    single: Views
+    several: Views
+    chosen: Int[Tensor, "b k"]
+
+
+def inputs(features: Float[Tensor, "b v d"], cameras: Float[Tensor, "v 3"], *, views: int, seed: int) -> Inputs:
+    """``views`` random views of each object, and the first of them alone."""
+    random = np.random.default_rng(seed)
+    chosen = torch.as_tensor(np.stack([random.permutation(len(cameras))[:views] for _ in features]))
+    one, all_of_them = (torch.full((len(features),), count) for count in (1, views))
+    single = choose_views(features, cameras, chosen[:, :1], one)
+    return Inputs(single, choose_views(features, cameras, chosen, all_of_them), chosen)
+
+
+def training_choices(
+    folder: Path, train: Sequence[Entry], unseen: Sequence[Entry], distances: Float[np.ndarray, "n m"], *, seed: int
+) -> dict[str, Int[np.ndarray, " n"]]:
+    """Which training shape each trivial answer returns; ``distances`` are those of the true surfaces."""
+    given, known = (read_features(folder, shapes).mean(1) for shapes in (unseen, train))
+    return {
+        "anchor": baselines.anchor_shape(len(unseen)),
+        "random shape": baselines.random_shape(len(unseen), len(train), np.random.default_rng(seed)),
+        "retrieval": baselines.retrieved_shape(given, known),
+        "oracle": baselines.oracle_shape(distances),
+    }
+
+
+def answers(
+    decoder: DeepSDF,
+    codes: dict[str, Float[Tensor, "n d"]],
+    choices: dict[str, Int[np.ndarray, " n"]],
+    folder: Path,
+    train: Sequence[Entry],
+    unseen: Sequence[Entry],
+    *,
+    resolution: int,
+) -> dict[str, list[Surface]]:
+    """The surfaces of every row: trivial answers, predicted codes decoded, and the truth resampled."""
+    used = sorted({int(index) for row in choices.values() for index in row})
+    known = dict(zip(used, resampled(folder, [train[i] for i in used], resolution), strict=True))
+    rows = {name: [known[int(i)] for i in row] for name, row in choices.items()}
+    for name, z in codes.items():
+        distinct = surfaces(decoder, z, resolution)
+        rows[name] = distinct * (len(unseen) // len(distinct))
+    return rows | {"floor": resampled(folder, unseen, resolution)}
+
+
+def of_the_right_kind(
+    rows: dict[str, list[Surface]], folder: Path, objects: Sequence[Entry], distances: Float[np.ndarray, "n m"]
+) -> dict[str, list[bool]]:
+    """Per row and object: is the answer nearer to the truth than nine in ten training shapes are?"""
+    bound = np.quantile(distances, KIND, axis=1)
+    truth = clouds(folder, objects)
+    return {name: list(surface_distances(row, truth).diagonal() < bound) for name, row in rows.items()}
+
+
+def is_training_shape(codes: Float[Tensor, "n d"], training: Float[Tensor, "m d"]) -> Float[np.ndarray, " n"]:
+    """The cosine of each code to its nearest training code."""
+    return cosine(codes.cpu().numpy(), training.cpu().numpy()).max(1)
+
+
+def retrieval_detector(
+    predicted: Float[Tensor, "n d"], recalled: Float[Tensor, "m d"], training: Float[Tensor, "m d"], *, seed: int
+) -> dict[str, float]:
+    """Whether predicted codes are training codes, with recalled ones and random ones as controls (claim L3)."""
+    noise = training.std().cpu() * torch.randn(200, training.shape[1], generator=torch.Generator().manual_seed(seed))
+    top1 = is_training_shape(predicted, training)
+    return {
+        "ood_20_top1_cosine": float(top1.mean()),
+        "ood_20_top1_is_retrieval": float(np.median(top1 > SAME)),
+        "retrieval_positive_control": float(np.median(is_training_shape(recalled, training) > SAME)),
+        "retrieval_negative_control": float((is_training_shape(noise, training) > SAME).mean() > 0.05),
+    }
+
+
+def kind_detector(
+    rows: dict[str, list[Surface]], folder: Path, objects: Sequence[Entry], distances: Float[np.ndarray, "n m"]
+) -> dict[str, float]:
+    """Whether each special object is answered in kind; the fitted latent and random shapes are controls (L5)."""
+    kinds = of_the_right_kind(rows, folder, objects, distances)
+    hits = zip(objects, kinds["diffusion, 8 views"], strict=True)
+    return {
+        "category_positive_control": float(all(kinds["fitted latent"])),
+        "category_negative_control": float(np.mean(kinds["random shape"]) > 0.5),
+        **{f"{e.category}_category_right": float(hit) for e, hit in hits if e.split == "special"},
+    }
+
+
+def predictions(models: dict[str, Predictor], given: Inputs, *, seed: int) -> dict[str, Float[Tensor, "n d"]]:
+    """Every model's code for several views, and that of the one trained on all shapes for a single view."""
+    guess = {name: predict(model, given.several, seed=seed) for name, model in models.items()}
+    return guess | {"one view": predict(models["all"], given.single, seed=seed)}

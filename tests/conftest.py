@@ -1,0 +1,29 @@
+"""Every test runs on one thread and with the shapes that flowsdf's annotations promise enforced."""
+
+import os
+
+import pytest
+from jaxtyping import install_import_hook
+
+for name in ("OMP_NUM_THREADS", "IGL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("LP_NUM_THREADS", "0")
+install_import_hook("flowsdf", "beartype.beartype")
+
+import torch  # noqa: E402  - after the number of threads is set
+
+torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: takes minutes; runs with --slow only")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run with --slow"))

@@ -1,0 +1,135 @@
+"""Coarse-to-fine extraction equals dense extraction; surfaces face outward; no zero, no faces."""
+
+import numpy as np
+import pytest
+import torch
+
+from flowsdf.data.procedural import parts
+from flowsdf.geometry import implicit
+from flowsdf.geometry.extract import extract, extract_dense, isosurface, sparse_grid
+from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
+from flowsdf.models.deepsdf import DeepSDF, field
+
+FIELDS = {
+    "sphere": implicit.sphere(0.7),
+    "off centre": implicit.placed(implicit.sphere(0.3), offset=(0.52, -0.41, 0.13)),
+    "touches the cube": implicit.sphere(0.97),
+    "leaves the cube": implicit.placed(implicit.box((0.6, 0.6, 0.6)), offset=(0.9, 0.9, 0.9)),
+    "torus": implicit.torus(0.6, 0.2),
+    "thin torus": implicit.torus(0.7, 0.04),
+    "plate": implicit.box((1.6, 0.035, 1.2)),
+    "leaning plate": parts.box(1.3, 0.03, 0.9).turn("x", 37).turn("z", 21).distance,
+    "crumbs": implicit.union(
+        [implicit.placed(implicit.sphere(0.05), offset=o) for o in np.random.default_rng(2).uniform(-0.9, 0.9, (25, 3))]
+    ),
+    "shell": lambda points: np.abs(implicit.sphere(0.6)(points)) - 0.03,
+}
+
+
+def decoder_field(seed: int, scale: float):
+    """The field of an untrained decoder that crosses zero: bumpy, and no distance."""
+    torch.manual_seed(seed)
+    decoder, latent = DeepSDF(32, 4), torch.randn(64)
+    raw = field(decoder.requires_grad_(False), latent)
+    probe = raw(np.random.default_rng(0).uniform(-1, 1, (2000, 3)))
+    return lambda points: scale * (raw(points) - np.median(probe)) / probe.std()
+
+
+def assert_same(ours, dense):
+    assert len(dense.mesh.faces) > 0
+    np.testing.assert_array_equal(ours.mesh.faces, dense.mesh.faces)
+    np.testing.assert_allclose(ours.mesh.vertices, dense.mesh.vertices, atol=1e-5)
+
+
+@pytest.mark.parametrize("resolution", [64, 75])
+@pytest.mark.parametrize("name", FIELDS)
+def test_sparse_equals_dense(name, resolution):
+    ours, dense = extract(FIELDS[name], resolution), extract_dense(FIELDS[name], resolution)
+    assert_same(ours, dense)
+    np.testing.assert_array_equal(ours.grid < 0, dense.grid < 0)
+
+
+def test_three_levels_equal_dense():
+    assert_same(extract(FIELDS["leaning plate"], 128), extract_dense(FIELDS["leaning plate"], 128))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_decoder_of_random_weights_equals_dense(seed):
+    wavy = decoder_field(seed, 0.15)
+    assert_same(extract(wavy, 80), extract_dense(wavy, 80))
+
+
+def test_few_points_are_asked_for():
+    asked = []
+
+    def counting(points):
+        asked.append(len(points))
+        return FIELDS["sphere"](points)
+
+    extract(counting, 128)
+    assert sum(asked) < 0.2 * 128**3
+
+
+def test_the_coarse_field_serves_all_levels_but_the_finest():
+    seen = {"coarse": 0, "fine": 0}
+
+    def told(name, error):
+        def sdf(points):
+            seen[name] += len(points)
+            return FIELDS["torus"](points) + error * np.sin(50 * points[:, 0])
+
+        return sdf
+
+    ours = extract(told("fine", 0.0), 96, coarse=told("coarse", 1e-3))
+    assert_same(ours, extract_dense(FIELDS["torus"], 96))
+    assert seen["coarse"] == 49**3 and 0 < seen["fine"] < 96**3 / 2
+
+
+def test_below_two_levels_the_field_itself_is_asked():
+    def refused(points):
+        raise AssertionError("the coarse field is not for the finest level")
+
+    assert_same(extract(FIELDS["sphere"], 40, coarse=refused), extract_dense(FIELDS["sphere"], 40))
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, 0.0])
+def test_no_zero_no_faces(value):
+    surface = extract(lambda points: np.full(len(points), value), 64)
+    assert surface.mesh.faces.shape == (0, 3) and surface.mesh.vertices.shape == (0, 3)
+    assert surface.grid.shape == (64,) * 3
+
+
+@pytest.mark.parametrize("name", ["sphere", "torus", "shell", "leaning plate", "crumbs"])
+def test_surfaces_are_closed_and_face_outward(name):
+    mesh = extract(FIELDS[name], 96).mesh
+    assert is_watertight(mesh) and volume(mesh) > 0
+
+
+def test_measures_of_the_extracted_solids():
+    ball, ring = extract(FIELDS["sphere"], 96).mesh, extract(FIELDS["torus"], 96).mesh
+    assert volume(ball) == pytest.approx(4 / 3 * np.pi * 0.7**3, rel=2e-3)
+    assert volume(ring) == pytest.approx(2 * np.pi**2 * 0.6 * 0.2**2, rel=5e-3)
+    assert (euler_number(ball), euler_number(ring)) == (2, 0)
+    assert components(extract(FIELDS["shell"], 96).mesh) == 2
+    np.testing.assert_allclose(np.abs(FIELDS["sphere"](ball.vertices)), 0, atol=1e-3)
+
+
+def test_a_zero_on_every_node_of_a_plane_leaves_no_seam():
+    mesh = extract(implicit.box((1.0, 1.0, 1.0)), 65).mesh  # its faces lie on nodes
+    assert is_watertight(mesh) and volume(mesh) == pytest.approx(1, rel=2e-3)
+
+
+def test_the_grid_has_x_first_and_covers_the_cube():
+    grid = sparse_grid(lambda points: points @ np.array([1.0, 10.0, 100.0]), 5, half_extent=2.0)
+    nodes = np.linspace(-2, 2, 5)
+    expected = nodes[:, None, None] + 10 * nodes[:, None] + 100 * nodes
+    np.testing.assert_allclose(grid, expected, rtol=1e-6)
+    assert grid.dtype == np.float32
+
+
+def test_isosurface_lies_where_the_grid_says():
+    nodes = np.linspace(-1, 1, 9)
+    grid = np.broadcast_to(nodes[:, None, None] - 0.3, (9, 9, 9)).astype(np.float32)
+    mesh = isosurface(grid)
+    np.testing.assert_allclose(mesh.vertices[:, 0], 0.3, atol=1e-6)
+    assert np.ptp(mesh.vertices[:, 1:], axis=0) == pytest.approx((2, 2))
