@@ -19,7 +19,7 @@ CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
 RUN := --profile $(PROFILE) --data "$(DATA)"
 
 .DEFAULT_GOAL := help
-.PHONY: help report chapters chapter book publish compare bench lab test check lint graphics $(CHAPTERS)
+.PHONY: help report chapters chapter book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
 .NOTPARALLEL:
 
 help:  ## this list
@@ -42,6 +42,12 @@ publish: $(READY)  ## keep this run's small results under reports/published
 
 compare: $(READY)  ## hold this run's numbers against the published ones
 	@$(PYTHON) -m flowsdf.report.publish --compare $(RUN)
+
+checkpoint: $(READY)  ## make the model that predict ships with, from a finished laptop report
+	@$(PYTHON) -c "from flowsdf.studies.export import main; main()"
+
+encoder: $(READY) graphics  ## train the shipped image encoder again (about 15 minutes)
+	@$(PYTHON) -c "from flowsdf.studies.encoder import main; main()"
 
 bench: $(READY) graphics  ## speed beside the obvious alternative, in one run
 	@$(PYTHON) -m flowsdf.bench

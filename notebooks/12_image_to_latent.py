@@ -166,7 +166,7 @@ fit = fits.fit(
 
 # %%
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), scoring.clouds(folder, train))
-choices = study.training_choices(folder, train, objects, distances, seed=seed)
+choices = study.training_choices(views.several, seen, distances, seed=seed)
 coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["regressor"]}
 coded |= {
     "diffusion, 1 view": guess["one view"],
@@ -233,5 +233,6 @@ kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss={name: fitted[name].facts["loss"] for name in counts})
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
 encoder = features.load_encoder()
-results.record_claims(chapter, ["L1", "L2", "L3", "L4", "L5", "L7", "W4"])
+special = objects[0].split == "special"
+results.record_claims(chapter, ["L1", "L2", "L3", "L7", "W4", *(["L4"] if wheel else []), *(["L5"] if special else [])])
 results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=keys)

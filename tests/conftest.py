@@ -1,14 +1,20 @@
-"""Every test runs on one thread and with the shapes that flowsdf's annotations promise enforced."""
+"""Every test runs on one thread, and below the report with the shapes that flowsdf's annotations promise enforced."""
 
 import os
 
+import numpy as np
 import pytest
+from beartype import BeartypeConf, BeartypeHintOverrides, beartype
 from jaxtyping import install_import_hook
 
 for name in ("OMP_NUM_THREADS", "IGL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")
-install_import_hook("flowsdf", "beartype.beartype")
+
+NUMBERS = BeartypeHintOverrides({int: int | np.integer, float: float | int | np.integer | np.floating})
+checked = beartype(conf=BeartypeConf(hint_overrides=NUMBERS))  # numpy's scalars are numbers too
+FLOORS = ("conventions", "geometry", "data", "models", "generative", "train", "evaluation", "studies")
+install_import_hook([f"flowsdf.{floor}" for floor in FLOORS], "conftest.checked")
 
 import torch  # noqa: E402  - after the number of threads is set
 

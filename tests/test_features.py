@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import Dinov2Config, Dinov2Model
 
-from flowsdf.data import features
+from flowsdf.data.encoders import SHIPPED, encoder_hash
 from flowsdf.data.faults import Failed
-from flowsdf.data.features import Encoder, encode, encoder_hash, input_size, load_encoder, normalise
+from flowsdf.data.features import Encoder, encode, input_size, load_encoder, normalise, small_encoder
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 56, 56, 3), np.uint8)
 
@@ -60,30 +60,25 @@ def test_a_named_folder_comes_before_the_cache(tiny: Encoder, tmp_path: Path):
 
 
 def test_otherwise_the_shipped_one():
-    if not (features.SHIPPED / "config.json").is_file():
+    if not (SHIPPED / "config.json").is_file():
         pytest.skip("no encoder is shipped yet")
     encoder = load_encoder()
     assert encoder.name == "flowsdf-dinov2-small"
-    assert encoder.sha256 == encoder_hash() == sha256(features.SHIPPED / "model.safetensors")
+    assert encoder.sha256 == encoder_hash() == sha256(SHIPPED / "model.safetensors")
     assert encode(IMAGES, encoder).shape == (5, encoder.model.config.hidden_size)
-    assert encoder.model.config.to_diff_dict().get("image_size") == features.small_encoder().config.image_size
-    assert sum(path.stat().st_size for path in features.SHIPPED.iterdir()) <= 12e6
+    assert encoder.model.config.to_diff_dict().get("image_size") == small_encoder().config.image_size
+    assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 12e6
 
 
-@pytest.mark.parametrize("ask", [load_encoder, encoder_hash])
-def test_a_folder_without_an_encoder_is_one_line(ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("ENCODER", str(tmp_path / "absent"))
-    with pytest.raises(Failed, match="ENCODER=.*absent") as failed:
-        ask()
-    assert "\n" not in str(failed.value)
-
-
-@pytest.mark.parametrize("ask", [load_encoder, encoder_hash])
-def test_an_encoder_without_weights_is_one_line(ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (save_tiny(tmp_path / "hollow") / "model.safetensors").unlink()
-    monkeypatch.setenv("ENCODER", str(tmp_path / "hollow"))
-    with pytest.raises(Failed, match="ENCODER=.*hollow"):
-        ask()
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors"])
+def test_a_folder_without_an_encoder_is_one_line(lost: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (save_tiny(tmp_path / "hollow") / lost).unlink()
+    for folder in ("hollow", "absent"):
+        monkeypatch.setenv("ENCODER", str(tmp_path / folder))
+        with pytest.raises(Failed, match=f"encoder .*{folder}: no .* there; set ENCODER") as failed:
+            load_encoder()
+        assert "\n" not in str(failed.value)
+    assert encoder_hash() == ""
 
 
 def test_the_class_token_of_each_image_whatever_the_batch(tiny: Encoder):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from flowsdf.conventions import Mesh
 from flowsdf.data import views
@@ -30,7 +31,9 @@ def test_silhouettes_are_where_the_render_is_not_black():
     directions = fibonacci_sphere(5)
     masks, images = silhouettes(BOX, directions, size=96), render_views(BOX, directions, size=96)
     assert masks.shape == (5, 96, 96) and masks.dtype == bool
-    assert (masks != images.any(-1)).mean() < 0.002
+    assert images.any(-1)[masks].all()
+    cross = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]])
+    assert not images.any(-1)[~binary_dilation(masks, cross)].any()  # smoothed by a pixel
     assert silhouettes(BOX, size=16).shape == (24, 16, 16)
 
 

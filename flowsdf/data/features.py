@@ -1,8 +1,5 @@
 """One image feature per view: the class token of a DINOv2 encoder, through transformers."""
 
-import hashlib
-import os
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
+from flowsdf.data.encoders import encoder_hash, encoder_in_force
 from flowsdf.data.faults import Failed
 
-PUBLISHED = "facebook/dinov2-base"
-SHIPPED = Path(__file__).parent / "encoder"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -28,13 +24,13 @@ class Encoder(NamedTuple):
 
 
 def load_encoder() -> Encoder:
-    """The encoder that ``ENCODER`` names, else DINOv2-base if the Hugging Face cache has it, else the shipped one."""
-    if named := os.environ.get("ENCODER"):
-        if not (Path(named) / "config.json").is_file():
-            raise Failed(f"ENCODER={named}: no config.json there; name a folder saved by transformers")
-        return _load(Path(named), Path(named).name)
-    cached = _cached(PUBLISHED)
-    return _load(cached, PUBLISHED) if cached else _load(SHIPPED, "flowsdf-dinov2-small")
+    """The encoder in force (``encoders.encoder_in_force``); Failed where its folder lacks a model."""
+    folder, name = encoder_in_force()
+    missing = [file for file in ("config.json", "model.safetensors") if not (folder / file).is_file()]
+    if missing:
+        raise Failed(f"encoder {folder}: no {missing[0]} there; set ENCODER to a folder saved by transformers")
+    model = Dinov2Model.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+    return Encoder(model.eval().requires_grad_(False), name, encoder_hash())
 
 
 def small_encoder() -> Dinov2Model:
@@ -42,12 +38,6 @@ def small_encoder() -> Dinov2Model:
     return Dinov2Model(
         Dinov2Config(hidden_size=192, num_hidden_layers=6, num_attention_heads=3, image_size=112, patch_size=14)
     )
-
-
-def encoder_hash() -> str:
-    """The hash of the weights that ``load_encoder`` would load, without loading them."""
-    named = os.environ.get("ENCODER")
-    return _weights_hash(Path(named) if named else _cached(PUBLISHED) or SHIPPED)
 
 
 @torch.inference_mode()
@@ -79,19 +69,3 @@ def normalise(images: UInt8[Tensor, "n h w 3"], size: int) -> Float[Tensor, "n 3
 def input_size(encoder: Encoder) -> int:
     """Pixels a side that the encoder is fed: its own size, 224 at most."""
     return min(encoder.model.config.image_size, 224)
-
-
-def _cached(name: str) -> Path | None:
-    """The folder of the Hugging Face cache that holds a model's newest snapshot, without any network."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    snapshots = sorted((home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors"))
-    return snapshots[-1].parent if snapshots else None
-
-
-def _load(folder: Path, name: str) -> Encoder:
-    model = Dinov2Model.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
-    return Encoder(model.eval().requires_grad_(False), name, _weights_hash(folder))
-
-
-def _weights_hash(folder: Path) -> str:
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -23,6 +23,10 @@ PIXELS = 64_000_000  # more are refused before they are decoded
 FLAT = 2  # levels of 255: what varies by no more is blank
 
 
+class Blank(ValueError):  # noqa: N818
+    """The image shows nothing."""
+
+
 def read_photographs(paths: Sequence[Path]) -> UInt8[np.ndarray, "n 224 224 3"]:
     """One to eight images of an object, converted; Failed names the file, what is wrong and what to do."""
     if not 1 <= len(paths) <= MOST:
@@ -45,27 +49,23 @@ def read_photograph(path: Path) -> UInt8[np.ndarray, "224 224 3"]:
         raise Failed(f"{name}: more than {PIXELS / 1e6:.0f} million pixels: scale it down") from None
     except UnidentifiedImageError:
         raise Failed(f"{name}: its content is not PNG, JPEG or WebP: save it as one of these") from None
-    except _Blank:
+    except Blank:
         raise Failed(f"{name}: blank, every pixel is the same: give an image that shows the object") from None
     except Exception:  # a decoder may stumble over hostile bytes in any way
         raise Failed(f"{name}: truncated or damaged: save or fetch it again") from None
 
 
 def square(image: Image.Image) -> UInt8[np.ndarray, "224 224 3"]:
-    """An RGB image scaled to a longer side of 224 and centred on black."""
+    """An RGB image scaled to a longer side of 224 and centred on black; Blank when it shows nothing."""
     scale = SIZE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     pixels = np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))
     if np.ptp(pixels.astype(np.int16), axis=(0, 1)).max() <= FLAT:
-        raise _Blank
+        raise Blank("every pixel is the same")
     top, left = (SIZE - height) // 2, (SIZE - width) // 2
     canvas = np.zeros((SIZE, SIZE, 3), np.uint8)
     canvas[top : top + height, left : left + width] = pixels
     return canvas
-
-
-class _Blank(Exception):  # noqa: N818
-    """Nothing to see."""
 
 
 def _check_size(image: Image.Image) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact
+from flowsdf.data.encoders import encoder_hash
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.files import write_arrays, write_whole
@@ -68,7 +69,7 @@ def usable(entry: Entry) -> bool:
 
 def add_features(entries: Sequence[Entry], folder: Path, *, progress: Callable = iter) -> list[Entry]:
     """The class token of every view of every usable shape, by the encoder in force; what is there already is kept."""
-    from flowsdf.data.features import encode, encoder_hash, load_encoder
+    from flowsdf.data.features import encode, load_encoder
 
     source, weights = source_fingerprint("flowsdf.data.features"), encoder_hash()
     keys = {e.index: key_of(e.stages["views"].key, weights, source) for e in entries if usable(e)}

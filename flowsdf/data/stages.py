@@ -149,7 +149,7 @@ def finished(job: Job) -> bool:
 
 
 def _seed(entry: Entry) -> int:
-    return int(entry.sha256[:16], 16)
+    return int(hashlib.sha256(entry.uid.encode()).hexdigest()[:16], 16)
 
 
 def key_of(*parts: str) -> str:

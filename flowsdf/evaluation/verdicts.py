@@ -37,6 +37,7 @@ class Run(NamedTuple):
     seeds: int
     started: datetime
     stale: bool = False
+    claims: tuple[str, ...] | None = None  # those the chapter could judge with this data; None: all
     error: str = ""
 
 
@@ -87,6 +88,8 @@ def _finding(claim: Claim, metrics: Mapping[str, Values], run: Run | None) -> Fi
         return NOT_TESTABLE_HERE, f"needs chapter {claim.chapter}, which has not run"
     if run.error or run.stale:
         return (ERROR, run.error) if run.error else (STALE, "inputs, parameters or code changed since the run")
+    if run.claims is not None and claim.id not in run.claims:
+        return NOT_TESTABLE_HERE, f"needs data that can show it, which {run.data} cannot"
     missing = [name for name in names if name not in metrics]
     if missing:
         return ERROR, f"not recorded: {', '.join(missing)}"

@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
 from flowsdf.conventions import Mesh
+from flowsdf.geometry.mesh import vertex_normals
 
 PALETTE = sns.color_palette("colorblind").as_hex()
 INK, BASE = "#333333", np.array([0.47, 0.60, 0.74])  # text; the gray-blue of a surface
@@ -98,15 +99,6 @@ def camera_frame(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:
     toward = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
     right = np.array([np.cos(a), 0.0, -np.sin(a)])
     return np.stack([right, np.cross(toward, right), toward])
-
-
-def vertex_normals(mesh: Mesh) -> np.ndarray:
-    """Unit normals at the vertices, weighted by the area of the faces around; zero for a loose vertex."""
-    corners = mesh.vertices[mesh.faces]
-    of_faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    total = np.zeros_like(mesh.vertices, dtype=float)
-    np.add.at(total, mesh.faces.ravel(), np.repeat(of_faces, 3, axis=0))
-    return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
 def shade(

@@ -1,6 +1,6 @@
 """Whether a result is up to date, by content: the notebook, its parameters, the sources it uses, what it follows.
 
-Only the standard library is imported, so that a report with nothing to do says so at once.
+Nothing heavy is imported, so that a report with nothing to do says so at once.
 """
 
 import ast
@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from flowsdf.data.encoders import encoder_hash
 from flowsdf.report.places import NAMED_SOURCES, Places
 
 SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
@@ -88,6 +89,7 @@ def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]
         "sources": digest_json(sources(where.root, source)),
         "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
         "switches": {name: os.environ.get(name, "") for name in SWITCHES},
+        "encoder": encoder_hash(),
         "files": {name: digest((where.root / name).read_bytes()) for name in files},
         "after": {name: result_mark(where.reports / name) for name in after if name not in files},
     }

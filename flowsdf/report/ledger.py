@@ -49,6 +49,7 @@ def as_run(folder: Path) -> Run | None:
         seeds=len(seeds) if isinstance(seeds, list) else seeds,
         started=datetime.fromisoformat(run["started"]),
         stale=bool(changed_before(folder.parent, run)) or not sealed(folder),
+        claims=tuple(read_json(folder / "claims.json").get("claims", ())),
     )
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from flowsdf.conventions import Surface
+from flowsdf.data.faults import Failed
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
 from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
@@ -80,6 +81,16 @@ def fit_decoder(
     fitted = mean.module
     tensors = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
     return tensors | {"latents": fitted.latents.weight}, {"curve": curve, "steps": steps}
+
+
+def enough(shapes: list) -> list:
+    """The shapes, if a space of codes can be learned from them; Failed for fewer than two."""
+    if len(shapes) < 2:
+        raise Failed(
+            f"{len(shapes)} usable training shape: a decoder could memorise it, but no code space, "
+            "interpolation or image model can be learned from one; add a second mesh (the page of 00_data stands)"
+        )
+    return shapes
 
 
 def batch_at(

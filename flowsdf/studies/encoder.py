@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.data import procedural
-from flowsdf.data.features import SHIPPED, normalise, small_encoder
+from flowsdf.data.encoders import SHIPPED
+from flowsdf.data.features import normalise, small_encoder
 from flowsdf.data.views import render_views
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.mesh import normalise as to_unit_sphere

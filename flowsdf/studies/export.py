@@ -24,7 +24,14 @@ from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import DeepSDF, field
 from flowsdf.studies.deepsdf import restore
-from flowsdf.studies.image_to_latent import MAX_VIEWS, Predictor, choose_views, fit_predictor, predict, restore_predictor
+from flowsdf.studies.image_to_latent import (
+    MAX_VIEWS,
+    Predictor,
+    choose_views,
+    fit_predictor,
+    predict,
+    restore_predictor,
+)
 from flowsdf.train import checkpoint
 from flowsdf.train.fits import fit
 
@@ -44,29 +51,39 @@ class Model(NamedTuple):
     facts: dict
 
 
-def save_model(folder: Path, tensors: dict[str, Tensor], facts: dict) -> Path:
+def save_model(folder: Path, tensors: dict[str, Tensor], facts: dict) -> None:
     """Store ``decoder.*``, ``latents``, ``network.*``, ``mean`` and ``deviation``, the networks in half precision.
 
     ``facts`` name at least the predictor's ``heads`` and the ``encoder_hash`` of the features it was fitted to.
     """
-    path = folder / FILE
-    half = {name: t.detach().float() if name in KEPT_WHOLE else t.detach().half() for name, t in tensors.items()}
-    checkpoint.write(path, half, facts)
-    return path
+    small = halved(tensors)
+    size = sum(tensor.numel() * tensor.element_size() for tensor in small.values())
+    if size > LARGEST:
+        raise Failed(f"{FILE}: {size / 1e6:.1f} MB, at most {LARGEST / 1e6:.0f}: lower the predictor's width")
+    checkpoint.write(folder / FILE, small, facts)
 
 
 def load_model(folder: Path = FOLDER) -> Model:
     """The model that ``save_model`` stored, in single precision; Failed when it is absent or damaged."""
     path = folder / FILE
     if not path.exists():
-        raise Failed(f"{path.name}: there is no shipped model in {folder.name}/: make checkpoint")
-    tensors, facts = checkpoint.read(path)
-    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+        raise Failed(f"{path}: there is no such model: make checkpoint")
     try:
-        return Model(*restore(tensors), restore_predictor(tensors, heads=facts["heads"]), facts)
+        return restored(*checkpoint.read(path))
     except (KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise Failed(f"{path.name}: not an image-to-mesh model ({reason}): make checkpoint") from None
+        raise Failed(f"{path}: not an image-to-mesh model ({reason}): make checkpoint") from None
+
+
+def halved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as they are stored."""
+    return {name: t.detach().float() if name in KEPT_WHOLE else t.detach().half() for name, t in tensors.items()}
+
+
+def restored(tensors: dict[str, Tensor], facts: dict) -> Model:
+    """The model of stored tensors, in single precision."""
+    tensors = {name: tensor.float() for name, tensor in tensors.items()}
+    return Model(*restore(tensors), restore_predictor(tensors, heads=facts["heads"]), facts)
 
 
 def encoder_of(facts: dict) -> Encoder:
@@ -74,15 +91,16 @@ def encoder_of(facts: dict) -> Encoder:
 
     Where ``ENCODER`` names none, the shipped one is taken if it is the right one, whatever else is installed.
     """
-    if not os.environ.get("ENCODER") and sha256_of(SHIPPED / "model.safetensors") == facts["encoder_hash"]:
-        os.environ["ENCODER"] = str(SHIPPED)
+    wanted = facts.get("encoder_hash", "")
     try:
+        if not os.environ.get("ENCODER") and sha256_of(SHIPPED / "model.safetensors") == wanted:
+            os.environ["ENCODER"] = str(SHIPPED)
         found = encoder_hash()
     except OSError as error:
-        raise Failed(f"ENCODER={os.environ.get('ENCODER')}: no weights there ({error.strerror})") from None
-    if found != facts["encoder_hash"]:
-        wanted = f"{facts.get('encoder', 'an encoder')} ({facts['encoder_hash'][:12]})"
-        raise Failed(f"encoder {found[:12]}: the model knows only {wanted}: name that one by ENCODER=folder")
+        raise Failed(f"encoder {error.filename}: {error.strerror}: name another one by ENCODER=folder") from None
+    if found != wanted:
+        known = f"{facts.get('encoder', 'an encoder')} ({wanted[:12]})"
+        raise Failed(f"encoder {found[:12]}: the model knows only {known}: name that one by ENCODER=folder")
     return load_encoder()
 
 
@@ -121,21 +139,17 @@ def main(run: Path = Path("artifacts/procedural-laptop"), folder: Path = FOLDER)
     found = fit(
         fit_predictor, latents, seen, cameras, store=run / "checkpoint", name="small", parameters=settings, inputs=keys
     )
+    tensors = decoder | found.tensors
     facts = {"heads": SETTINGS["heads"], "shapes": len(latents), "predictor": SETTINGS, "loss": found.facts["loss"]}
     facts |= {"encoder": load_encoder().name, "encoder_hash": encoder_hash(), "decoder_fit": origin["fingerprint"]}
-    path = save_model(folder, decoder | found.tensors, facts | {"recall_cosine": None})
-    model = load_model(folder)
-    path = save_model(folder, decoder | found.tensors, facts | {"recall_cosine": recall(model, seen, cameras)})
-    if path.stat().st_size > LARGEST:
-        raise Failed(f"{path}: {path.stat().st_size / 1e6:.1f} MB, at most {LARGEST / 1e6:.0f}: lower its width")
+    facts["recall_cosine"] = recall(restored(halved(tensors), facts), seen, cameras)
+    save_model(folder, tensors, facts)
 
 
 def recall(model: Model, features: Float[Tensor, "s v d"], cameras: Float[Tensor, "v 3"]) -> float:
     """The mean cosine between the training codes and those predicted from the first eight views of each shape."""
     count = len(features)
-    views = choose_views(
-        features, cameras, torch.arange(MAX_VIEWS).expand(count, -1), torch.full((count,), MAX_VIEWS)
-    )
+    views = choose_views(features, cameras, torch.arange(MAX_VIEWS).expand(count, -1), torch.full((count,), MAX_VIEWS))
     return float(torch.cosine_similarity(predict(model.predictor, views), model.latents).mean())
 
 

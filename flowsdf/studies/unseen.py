@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowsdf.conventions import Surface
-from flowsdf.data.artefacts import read_features
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import baselines
 from flowsdf.evaluation.diagnostics import cosine
@@ -41,14 +40,17 @@ def inputs(features: Float[Tensor, "b v d"], cameras: Float[Tensor, "v 3"], *, v
 
 
 def training_choices(
-    folder: Path, train: Sequence[Entry], unseen: Sequence[Entry], distances: Float[np.ndarray, "n m"], *, seed: int
+    given: Views, seen: Float[Tensor, "s v d"], distances: Float[np.ndarray, "n m"], *, seed: int
 ) -> dict[str, Int[np.ndarray, " n"]]:
-    """Which training shape each trivial answer returns; ``distances`` are those of the true surfaces."""
-    given, known = (read_features(folder, shapes).mean(1) for shapes in (unseen, train))
+    """Which training shape each trivial answer returns, from the views a model gets; ``distances`` are the true ones.
+
+    Retrieval compares the mean feature of the given views with every training shape's mean over all its views.
+    """
+    shown = (given.features * given.mask[..., None]).sum(1) / given.mask.sum(1, keepdim=True)
     return {
-        "anchor": baselines.anchor_shape(len(unseen)),
-        "random shape": baselines.random_shape(len(unseen), len(train), np.random.default_rng(seed)),
-        "retrieval": baselines.retrieved_shape(given, known),
+        "anchor": baselines.anchor_shape(len(shown)),
+        "random shape": baselines.random_shape(len(shown), len(seen), np.random.default_rng(seed)),
+        "retrieval": baselines.retrieved_shape(shown.numpy(), seen.mean(1).numpy()),
         "oracle": baselines.oracle_shape(distances),
     }
 

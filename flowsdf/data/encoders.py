@@ -1,0 +1,29 @@
+"""Which image encoder is in force, and the hash of its weights, found without loading anything."""
+
+import hashlib
+import os
+from pathlib import Path
+
+PUBLISHED = "facebook/dinov2-base"
+SHIPPED = Path(__file__).parent / "encoder"
+
+
+def encoder_in_force() -> tuple[Path, str]:
+    """Folder and name: what ``ENCODER`` names, else DINOv2-base if it is cached, else the shipped one."""
+    if named := os.environ.get("ENCODER"):
+        return Path(named), Path(named).name
+    cached = _cached(PUBLISHED)
+    return (cached, PUBLISHED) if cached else (SHIPPED, "flowsdf-dinov2-small")
+
+
+def encoder_hash() -> str:
+    """The SHA-256 of the weights of the encoder in force; empty where the file is missing."""
+    weights = encoder_in_force()[0] / "model.safetensors"
+    return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
+
+
+def _cached(name: str) -> Path | None:
+    """The folder of the Hugging Face cache that holds a model's newest snapshot."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+    snapshots = sorted((home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors"))
+    return snapshots[-1].parent if snapshots else None
