@@ -14,7 +14,7 @@ data = "procedural"
 artifacts = ""
 report = ""
 few = 20
-most = 128
+most = 0
 width = 384
 layers = 4
 heads = 6
@@ -197,8 +197,8 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # ## Recall, retrieval, or generalisation?
 #
 # An answer *is a training shape* when some training code has a cosine above 9/10 with it: recalled views must do so
-# (positive control), random codes must not. An answer is *of the right kind* when it is nearer to the truth than nine in
-# ten training shapes: the fitted latent must be, random training shapes must not.
+# (positive control), random codes must not. An answer is *of the right kind* when it is nearer to the truth than nine
+# in ten training shapes: the fitted latent must be, random training shapes must not.
 
 # %%
 iou, chamfer = (scores.groupby("row")[name].mean() for name in ("iou", "chamfer_l1"))

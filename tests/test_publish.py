@@ -74,3 +74,17 @@ def test_compare_counts_what_agrees(where: Places) -> None:
 )
 def test_agreement(ours: float | None, kept: float | None, same: bool) -> None:
     assert agree(ours, kept, 0.10) is same
+
+
+def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: Path) -> None:
+    from flowsdf.report.results_table import write_results_table
+
+    run = tmp_path / "reports" / "published" / "laptop"
+    (run / "00_first").mkdir(parents=True)
+    (run / "00_first" / "metrics.json").write_text('{"area": 3.14159, "count": 7}')
+    (run / "ledger.json").write_text('{"claims": [{"id": "T1", "verdict": "partial"}]}')
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "results_table.md").write_text("{laptop:area} {laptop:count} {laptop:T1:verdict} {x:area}\n")
+    (tmp_path / "README.md").write_text("<!-- results: here -->\nold\n<!-- end of results -->\n")
+    write_results_table(tmp_path)
+    assert "\n3.142 7 partial -\n" in (tmp_path / "README.md").read_text()

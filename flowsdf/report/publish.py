@@ -16,6 +16,7 @@ from flowsdf.data.faults import Failed
 from flowsdf.report.freshness import read_json
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places, chapters, places
+from flowsdf.report.results_table import write_results_table
 
 KEPT = (".json", ".ipynb", ".csv", ".png", ".md", ".svg")
 MOST = 15_000_000  # bytes in all
@@ -70,29 +71,30 @@ def publish(where: Places) -> Path:
         shutil.copy(path, target)
     shutil.rmtree(where.published, ignore_errors=True)
     os.replace(part, where.published)
+    write_results_table(where.root)
     print(f"published {len(files)} files, {size / 1e6:.1f} MB: {where.published.relative_to(where.root)}")
     return where.published
 
 
-def agree(ours: float | None, kept: float | None, tolerance: float) -> bool:
-    """Whether two values of a metric agree: exactly when whole numbers, else within a share of the kept one."""
+def agree(ours: float | None, kept: float | None, tolerance: float | None = None) -> bool:
+    """Whether two values of a metric agree: within a share of the kept one, by default a tenth, or none if whole."""
     if ours is None or kept is None:
         return False
-    if isinstance(ours, int) and isinstance(kept, int):
-        return ours == kept
+    if tolerance is None:
+        tolerance = 0.0 if isinstance(ours, int) and isinstance(kept, int) else TOLERANCE
     return abs(ours - kept) <= max(tolerance * abs(kept), 1e-12)
 
 
 def compare(where: Places) -> list[Difference]:
-    """Every metric of the chapters that both runs have, ours beside the published one."""
+    """Every metric of the chapters that both runs have, ours beside the published one; seconds belong to a machine."""
     path = where.root / "params" / "tolerances.yaml"
     tolerances = load_yaml(path) or {} if path.exists() else {}
     rows = []
     for chapter in chapters(where.root):
         ours, kept = (read_json(folder / chapter / "metrics.json") for folder in (where.reports, where.published))
-        for name in sorted({*ours, *kept}) if ours and kept else []:
+        for name in sorted(n for n in {*ours, *kept} if "seconds" not in n) if ours and kept else []:
             pair = ours.get(name), kept.get(name)
-            rows.append(Difference(chapter, name, *pair, agree(*pair, tolerances.get(name, TOLERANCE))))
+            rows.append(Difference(chapter, name, *pair, agree(*pair, tolerances.get(name))))
     return rows
 
 

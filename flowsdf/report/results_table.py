@@ -1,0 +1,41 @@
+"""The README's results table, made from the published runs: no number in it is typed."""
+
+import re
+from pathlib import Path
+
+from flowsdf.report.freshness import read_json
+
+BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+FIELD = re.compile(r"\{([\w-]+):(\w+)(:verdict)?\}")
+
+
+def results_table(root: Path) -> str:
+    """``params/results_table.md`` , each {run:metric} and {run:claim:verdict} looked up, or a dash."""
+    published = root / "reports" / "published"
+    metrics: dict[tuple[str, str], float] = {}
+    verdicts: dict[tuple[str, str], str] = {}
+    for run in (path for path in published.glob("*") if path.is_dir()):
+        for path in run.glob("*/metrics.json"):
+            metrics |= {(run.name, name): value for name, value in read_json(path).items()}
+        claims = read_json(run / "ledger.json").get("claims", [])
+        verdicts |= {(run.name, claim["id"]): claim["verdict"] for claim in claims}
+
+    def shown(field: re.Match[str]) -> str:
+        key = field[1], field[2]
+        return verdicts.get(key, "-") if field[3] else number(metrics.get(key))
+
+    return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
+
+
+def number(value: float | None) -> str:
+    """A metric as a reader wants it: whole numbers whole, others to four significant digits."""
+    if value is None:
+        return "-"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
+
+
+def write_results_table(root: Path) -> None:
+    """Put the table between its marks in README.md."""
+    path = root / "README.md"
+    if path.is_file():
+        path.write_text(BLOCK.sub(lambda m: m[1] + results_table(root) + m[2], path.read_text(encoding="utf-8")))
