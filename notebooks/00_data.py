@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from flowsdf.conventions import CAMERA_DISTANCE
-from flowsdf.data import artefacts, features, pipeline, views
+from flowsdf.data import artefacts, features, limited, pipeline, views
 from flowsdf.geometry.mesh import normalise
 from flowsdf.report import figures, results
 from flowsdf.studies import dataset
@@ -92,7 +92,7 @@ results.record_metrics(
 front = np.array([[0.6, 0.45, 0.66]])
 raw_paths = {shape.uid: shape.path for shape in shapes}
 shown = clean[:: max(1, len(clean) // 24)][:24]
-raws = [normalise(pipeline.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
+raws = [normalise(limited.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
 pairs = [
     np.concatenate([views.render_views(m, front)[0] for m in (raw, artefacts.read_mesh_artefact(folder, e))])
     for raw, e in zip(raws, shown, strict=True)

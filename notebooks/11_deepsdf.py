@@ -14,6 +14,8 @@ artifacts = ""
 report = ""
 few = 20
 most = 0
+width = 512
+depth = 8
 pilot_steps = 2000
 few_steps = 6000
 ablation_steps = 1500
@@ -37,7 +39,7 @@ import pandas as pd
 
 from flowsdf.data import artefacts
 from flowsdf.evaluation import diagnostics, topology
-from flowsdf.models.deepsdf import field
+from flowsdf.models.deepsdf import DeepSDF, field
 from flowsdf.report import figures, results, views3d
 from flowsdf.studies import deepsdf, scoring
 from flowsdf.train import checkpoint, fits
@@ -66,11 +68,11 @@ common = {
     "seed": seed,
 }
 runs = {
-    "pilot": (few, {"width": 256, "depth": 4, "steps": pilot_steps}),
-    "few": (few, {"width": 512, "depth": 8, "steps": few_steps}),
-    "two rates": (few, {"width": 512, "depth": 8, "steps": ablation_steps}),
-    "one rate": (few, {"width": 512, "depth": 8, "steps": ablation_steps, "latent_rate": decoder_rate}),
-    "all": (len(train), {"width": 512, "depth": 8, "steps": all_steps}),
+    "pilot": (few, {"width": width // 2, "depth": depth // 2, "steps": pilot_steps}),
+    "few": (few, {"width": width, "depth": depth, "steps": few_steps}),
+    "two rates": (few, {"width": width, "depth": depth, "steps": ablation_steps}),
+    "one rate": (few, {"width": width, "depth": depth, "steps": ablation_steps, "latent_rate": decoder_rate}),
+    "all": (len(train), {"width": width, "depth": depth, "steps": all_steps}),
 }
 fitted = {}
 for name, (count, numbers) in runs.items():
@@ -212,8 +214,8 @@ results.save_figure(chapter, figure, "interpolation", caption="The straight path
 results.record_metrics(
     chapter,
     {
-        "decoder_parameters": sum(p.numel() for p in decoder.parameters()),
-        "decoder_inputs": decoder.hidden[0].in_features,
+        "decoder_parameters": sum(p.numel() for p in DeepSDF().parameters()),
+        "decoder_inputs": DeepSDF().hidden[0].in_features,
         "pilot_l1_mean": errors["pilot"].mean(),
         "pilot_l1_max": errors["pilot"].max(),
         "pilot_iou_mean": iou["pilot"],

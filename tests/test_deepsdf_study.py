@@ -122,6 +122,8 @@ def test_an_unseen_shape_gets_the_latent_that_decodes_to_it(fitted):
     numbers = {"folder": None, "steps": 80, "points_per_step": 256, "rate": 5e-3, "seed": 0}
     found, facts = deepsdf.fit_latents(tensors, points, truth, **numbers)
     assert found["latents"].shape == (2, 64) and np.isfinite(facts["loss"])
+    start, _ = deepsdf.fit_latents(tensors, points, truth, **(numbers | {"steps": 1, "rate": 1e-9}))
+    torch.testing.assert_close(start["latents"].detach(), latents.mean(0).repeat(2, 1))
     before = deepsdf.error_per_shape(decoder, latents.mean(0).repeat(2, 1), points, truth)
     after = deepsdf.error_per_shape(decoder, found["latents"].detach(), points, truth)
     assert before[0] > 0.01 and after[0] < 0.1 * before[0] and after[1] < 0.003
