@@ -92,19 +92,18 @@ results.record_metrics(
 front = np.array([[0.6, 0.45, 0.66]])
 raw_paths = {shape.uid: shape.path for shape in shapes}
 shown = clean[:: max(1, len(clean) // 24)][:24]
+picture = lambda mesh: views.render_views(mesh, front)[0]  # noqa: E731
 raws = [normalise(limited.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
-pairs = [
-    np.concatenate([views.render_views(m, front)[0] for m in (raw, artefacts.read_mesh_artefact(folder, e))])
-    for raw, e in zip(raws, shown, strict=True)
-]
-figure = figures.image_grid(pairs, [f"{e.name} {e.category}" for e in shown], columns=8, size=1.7)
-results.save_figure(
-    chapter,
-    figure,
-    "contact_sheet",
-    caption="Raw meshes above, closed solids below; back faces are not drawn, so flipped faces show as holes.",
-    key=True,
-)
+tiles, titles = [], []
+for start in range(0, len(shown), 8):
+    row = shown[start : start + 8]
+    blank = [np.zeros((views.VIEW_SIZE, views.VIEW_SIZE, 3), np.uint8)] * (8 - len(row))
+    tiles += [*map(picture, raws[start : start + 8]), *blank]
+    tiles += [*(picture(artefacts.read_mesh_artefact(folder, e)) for e in row), *blank]
+    titles += [*(e.category for e in row), *[""] * (8 - len(row)), *(e.name for e in row), *[""] * (8 - len(row))]
+figure = figures.image_grid(tiles, titles, columns=8, size=1.5)
+caption = "Raw meshes in odd rows, their closed solids below; back faces are not drawn, so flipped faces show as holes."
+results.save_figure(chapter, figure, "contact_sheet", caption=caption, key=True)
 
 # %%
 one = artefacts.read_images(folder, clean[min(9, len(clean) - 1)])
@@ -128,7 +127,7 @@ by_name = {entry.name: entry for entry in clean}
 for name, table in tables.items():
     meshes = [artefacts.read_mesh_artefact(folder, by_name[shape]) for shape in table["shape"]]
     titles = [f"{row.shape} {getattr(row, name):.3f}" for row in table.itertuples()]
-    figure = figures.image_grid([views.render_views(m, front)[0] for m in meshes], titles, columns=10)
+    figure = figures.image_grid(list(map(picture, meshes)), titles, columns=10)
     results.save_figure(chapter, figure, f"worst_{name}", caption=f"The ten worst shapes by {name.replace('_', ' ')}.")
 results.record_metrics(
     chapter,

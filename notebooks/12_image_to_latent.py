@@ -120,8 +120,8 @@ for name, (of, _) in runs.items():
     several = image_to_latent.Views(*(part[: counts[of]] for part in given.several))
     recalled[name] = image_to_latent.predict(models[name], several, seed=seed)
     ranks = diagnostics.diagnose(recalled[name].cpu().numpy(), codes[of].cpu().numpy(), np.arange(counts[of]))
-    tables.append(ranks.rename_axis("ranking").reset_index().assign(run=name))
-ranking = pd.concat(tables)
+    tables.append(ranks.assign(run=name).rename_axis("ranking").reset_index())
+ranking = pd.concat(tables).set_index("run").reset_index()
 results.save_table(chapter, ranking, "ranking", caption="Predicted codes ranked against every training code.")
 cosine = ranking[ranking.ranking == "cosine"].set_index("run")
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from flowsdf.conventions import Mesh
+from flowsdf.data.faults import Failed
 from flowsdf.data.files import read_arrays
 from flowsdf.data.manifest import Entry, read_manifest
 
@@ -39,7 +40,12 @@ def read_samples(folder: Path, entries: Sequence[Entry]) -> tuple[Float[np.ndarr
 
 def read_images(folder: Path, entry: Entry, *, size: int = 224) -> UInt8[np.ndarray, "n h w 3"]:
     """The views of a shape, from its sheet."""
-    sheet = np.asarray(Image.open(artefact(folder, "views", entry)))
+    path = artefact(folder, "views", entry)
+    try:
+        with Image.open(path) as image:
+            sheet = np.asarray(image)
+    except (OSError, ValueError) as error:
+        raise Failed(f"{path}: {error}: remove it and run 00_data again") from None
     rows, columns = sheet.shape[0] // size, sheet.shape[1] // size
     return sheet.reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
 

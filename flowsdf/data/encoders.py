@@ -25,5 +25,6 @@ def encoder_hash() -> str:
 def _cached(name: str) -> Path | None:
     """The folder of the Hugging Face cache that holds a model's newest snapshot."""
     home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    snapshots = sorted((home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors"))
-    return snapshots[-1].parent if snapshots else None
+    snapshots = (home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors")
+    newest = max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
+    return newest.parent if newest else None

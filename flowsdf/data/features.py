@@ -53,11 +53,11 @@ def encode(
             tokens.append(encoder.model(pixel_values=pixels).last_hidden_state[:, 0].float().cpu())
     features = torch.cat(tokens).numpy()
     if not np.isfinite(features).all():
-        raise ValueError(f"encoder {encoder.name} gave features that are not finite")
+        raise Failed(f"encoder {encoder.name} gave features that are not finite")
     return features
 
 
-def normalise(images: UInt8[Tensor, "n h w 3"], size: int) -> Float[Tensor, "n 3 s s"]:
+def normalise(images: UInt8[Tensor, "n h w 3"] | Float[Tensor, "n h w 3"], size: int) -> Float[Tensor, "n 3 s s"]:
     """ImageNet-normalised pixels at ``size``, nothing cropped: the published crop would cut an eighth off a view."""
     pixels = images.permute(0, 3, 1, 2).float() / 255
     if pixels.shape[-1] != size:

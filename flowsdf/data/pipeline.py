@@ -44,7 +44,11 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
 
     def keep(number: int, outcome: dict[str, Stage] | Rejected) -> None:
         if isinstance(outcome, Rejected):
-            outcome = {"watertight": Stage("rejected", outcome.code, outcome.reason)}
+            outcome = {
+                "watertight": Stage("rejected", outcome.code, outcome.reason, key=jobs[number].keys["watertight"])
+            }
+        features = entries[number].stages.get("features")
+        outcome |= {"features": features} if features and "views" in outcome else {}
         entries[number] = entries[number]._replace(stages=outcome)
         write_manifest(folder / "manifest.json", entries)
 

@@ -4,8 +4,11 @@ import os
 
 os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
 import mesh_to_sdf  # noqa: E402  - the platform must be chosen first
+import OpenGL.EGL  # noqa: E402  - after mesh_to_sdf, which insists
 
 from flowsdf.conventions import Mesh, Points, Values  # noqa: E402
+
+OpenGL.EGL.eglTerminate = lambda display: True  # the end of a scan must not end the display the views are drawn on
 
 
 def reference_sdf(points: Points, mesh: Mesh) -> Values:

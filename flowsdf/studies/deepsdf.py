@@ -96,7 +96,7 @@ def enough(shapes: list) -> list:
 def batch_at(
     seed: int, step: int, shapes: int, points: int, shapes_per_step: int, points_per_step: int
 ) -> tuple[Tensor, Tensor]:
-    """The shapes of one step, each as often as any other over an epoch, and the points of each: (s,), (s, p)."""
+    """The shapes of one step and the points of each, (s,) and (s, p); in an epoch no shape comes twice."""
     per_step = min(shapes_per_step, shapes)
     epoch, place = divmod(step, shapes // per_step)
     order = torch.randperm(shapes, generator=generator_at(seed + ORDER_SEED, epoch))

@@ -45,15 +45,21 @@ def train(
     """Minimise loss_at(step) over `module`, whose device it follows, at the optimizer's rates times schedule(step).
 
     With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
-    `loss_at` depends on the step alone (`generator_at`). Several processes average their gradients. Failed on a loss
-    that is not finite or a checkpoint of another `fingerprint`; SIGTERM and Ctrl-C save, then exit 143 and 130.
+    `loss_at` depends on the step alone (`generator_at`); the records of the steps before it are given again. Several
+    processes average their gradients. Failed on a loss that is not finite or a checkpoint of another `fingerprint`;
+    SIGTERM and Ctrl-C save, then exit 143 and 130.
     """
     accelerator = Accelerator()
     keeper = accelerator.is_main_process and folder is not None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     device = parameters[0].device
     with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught:
-        done, seconds = _resume(folder, fingerprint, module, optimizer, ema)
+        done, seconds, log = _resume(folder, fingerprint, module, optimizer, ema)
+        log = torch.cat(
+            (log.to(device), torch.zeros(max(0, steps - done), 2, device=device))
+        )  # (steps, 2): loss, seconds
+        for step in range(done):  # so that what the caller averages and draws is that of an uninterrupted run
+            yield Record(step, log[step, 0], float(log[step, 1]))
         began, total = time.perf_counter() - seconds, torch.zeros((), device=device)
         for step in range(done, steps):
             _set_rates(optimizer, schedule(step))
@@ -66,12 +72,13 @@ def train(
                 _require_finite(total, step)
             accelerator.backward(loss)
             _average_gradients(accelerator, parameters)
+            log[step, 0], log[step, 1] = loss.detach(), time.perf_counter() - began
             yield Record(step, loss.detach(), time.perf_counter() - began)
             optimizer.step()
             if ema is not None:
                 ema.update_parameters(module)
             if keeper and (keep or caught):
-                state = checkpoint.pack(module, optimizer, ema)
+                state = {**checkpoint.pack(module, optimizer, ema), "log": log[: step + 1]}
                 _require_finite(sum(t.sum() for t in state.values()), step)
                 facts = {"step": step + 1, "seconds": time.perf_counter() - began, "fingerprint": fingerprint}
                 checkpoint.save(folder, state, facts)
@@ -116,14 +123,14 @@ def best_device() -> torch.device:
 
 def _resume(
     folder: Path | None, fingerprint: str, module: nn.Module, optimizer: Optimizer, ema: nn.Module | None
-) -> tuple[int, float]:
-    """Restore the last checkpoint and return the steps and the seconds that led to it."""
+) -> tuple[int, float, Tensor]:
+    """Restore the last checkpoint: the steps and seconds that led to it, and the loss and time of each step."""
     found = checkpoint.load(folder, fingerprint) if folder else None
     if found is None:
-        return 0, 0.0
+        return 0, 0.0, torch.zeros(0, 2)
     tensors, facts = found
     checkpoint.unpack(tensors, module, optimizer, ema)
-    return facts["step"], facts["seconds"]
+    return facts["step"], facts["seconds"], tensors["log"]
 
 
 def _set_rates(optimizer: Optimizer, multiplier: float) -> None:
