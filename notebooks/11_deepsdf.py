@@ -221,30 +221,28 @@ results.save_figure(chapter, figure, "interpolation", caption="The straight path
 # ## The numbers
 
 # %%
-results.record_metrics(
-    chapter,
-    {
-        "decoder_parameters": sum(p.numel() for p in DeepSDF().parameters()),
-        "decoder_inputs": DeepSDF().hidden[0].in_features,
-        "pilot_l1_mean": errors["pilot"].mean(),
-        "pilot_l1_max": errors["pilot"].max(),
-        "pilot_iou_mean": iou["pilot"],
-        "deepsdf_20_l1_mean": errors["few"].mean(),
-        "deepsdf_20_l1_max": errors["few"].max(),
-        "deepsdf_20_iou_mean": iou["full"],
-        "deepsdf_20_seconds": fitted["few"].facts["seconds"],
-        "deepsdf_all_l1_mean": errors["all"].mean(),
-        "deepsdf_all_l1_max": errors["all"].max(),
-        "deepsdf_all_iou_mean": all_scores.iou.mean(),
-        "deepsdf_all_failed": int(all_scores.failed.sum()),
-        "deepsdf_all_seconds": fitted["all"].facts["seconds"],
-        "worst_ten_categories": len({train[i].category for i in worst}),
-        "latent_cosine_20": cosines["few"],
-        "latent_cosine_all": cosines["all"],
-        "two_rates_l1_mean": errors["two rates"].mean(),
-        "slow_latents_l1_mean": errors["one rate"].mean(),
-    },
-)
+named = {
+    "pilot": "pilot",
+    "deepsdf_20": "few",
+    "deepsdf_all": "all",
+    "two_rates": "two rates",
+    "slow_latents": "one rate",
+}
+numbers = {f"{name}_l1_mean": errors[run].mean() for name, run in named.items()}
+numbers |= {f"{name}_l1_max": errors[run].max() for name, run in named.items()}
+numbers |= {f"{name}_seconds": fitted[run].facts["seconds"] for name, run in named.items()}
+numbers |= {
+    "pilot_iou_mean": iou["pilot"],
+    "deepsdf_20_iou_mean": iou["full"],
+    "deepsdf_all_iou_mean": all_scores.iou.mean(),
+}
+numbers |= {"deepsdf_all_failed": int(all_scores.failed.sum())}
+numbers |= {"worst_ten_categories": len({train[i].category for i in worst})}
+numbers |= {"latent_cosine_20": cosines["few"], "latent_cosine_all": cosines["all"]}
+numbers |= {"decoder_parameters": sum(p.numel() for p in DeepSDF().parameters())}
+numbers |= {"decoder_inputs": DeepSDF().hidden[0].in_features}
+results.record_metrics(chapter, numbers)
+
 # %%
 results.say(
     chapter,
