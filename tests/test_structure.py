@@ -29,7 +29,7 @@ HEAVY = (
     *("fast_simplification", "jupytext", "objaverse", "gradio"),
 )
 FILE_LINES, FUNCTION_LINES, MEAN_LINES, NINETY_LINES = 240, 56, 12.0, 22.0
-NOTEBOOK_LINES, SHARED_LINES = 148, 8
+NOTEBOOK_LINES, SHARED_LINES = 150, 8
 
 
 def floor(part: str) -> int:
