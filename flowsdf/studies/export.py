@@ -15,7 +15,8 @@ from torch import Tensor
 from flowsdf.conventions import Mesh
 from flowsdf.data.artefacts import read_features, usable_shapes
 from flowsdf.data.faults import Failed
-from flowsdf.data.features import SHIPPED, Encoder, encode, encoder_hash, load_encoder
+from flowsdf.data.encoders import SHIPPED, encoder_hash
+from flowsdf.data.features import Encoder, encode, load_encoder
 from flowsdf.data.files import sha256_of
 from flowsdf.data.manifest import Entry
 from flowsdf.data.stages import key_of
