@@ -14,8 +14,8 @@ from torch import Tensor
 
 from flowsdf.conventions import Mesh
 from flowsdf.data.artefacts import read_features, usable_shapes
-from flowsdf.data.faults import Failed
 from flowsdf.data.encoders import SHIPPED, encoder_hash
+from flowsdf.data.faults import Failed
 from flowsdf.data.features import Encoder, encode, load_encoder
 from flowsdf.data.files import sha256_of
 from flowsdf.data.manifest import Entry
@@ -101,7 +101,8 @@ def encoder_of(facts: dict) -> Encoder:
         raise Failed(f"encoder {error.filename}: {error.strerror}: name another one by ENCODER=folder") from None
     if found != wanted:
         known = f"{facts.get('encoder', 'an encoder')} ({wanted[:12]})"
-        raise Failed(f"encoder {found[:12]}: the model knows only {known}: name that one by ENCODER=folder")
+        here = found[:12] or "not found"
+        raise Failed(f"encoder {here}: the model knows only {known}: name that one by ENCODER=folder")
     return load_encoder()
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from flowsdf.data import procedural
-from flowsdf.data.features import Encoder, encoder_hash, load_encoder
+from flowsdf.data.encoders import encoder_hash
+from flowsdf.data.features import Encoder, load_encoder
 from flowsdf.data.sdf import exact_sdf, sample_points
 from flowsdf.geometry.extract import extract_dense
 from flowsdf.geometry.mesh import normalise
