@@ -60,7 +60,7 @@ def test_surface_distances_of_balls_and_of_nothing(prepared):
 
 def test_a_perfect_a_wrong_and_an_empty_prediction(prepared):
     folder, entries = prepared
-    true = scoring.truths(folder, entries, surface_points=2000, volume_points=8000)
+    true = scoring.truths(folder, entries, surface_points=20_000, volume_points=8000)
     rows = {
         "floor": scoring.resampled(folder, entries, 48),
         "swapped": [ball(radius) for radius in RADII[::-1]],
@@ -72,6 +72,7 @@ def test_a_perfect_a_wrong_and_an_empty_prediction(prepared):
     assert table["shape"].tolist() == ["obj_0000", "obj_0001"] * 3
     by = table.set_index(["row", "shape"])
     assert by.loc["floor"].iou.min() > 0.97 and by.loc["floor"].f_005.min() == 1
+    assert by.loc["floor"].chamfer_l1.min() > 0  # the truth sampled again, not the same sample
     assert by.loc["swapped"].iou.to_numpy() == pytest.approx((RADII[0] / RADII[1]) ** 3, abs=0.03)
     assert by.loc["half"].failed.tolist() == [0, 1] and by.loc[("half", "obj_0001")].iou == 0
     summary = scoring.summary(table)
