@@ -6,7 +6,6 @@ python -m flowsdf.bench [--quick] [--only name...] [--out reports/bench/bench.js
 import argparse
 import json
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from flowsdf.data.faults import Failed
 from flowsdf.data.files import write_whole
+from flowsdf.report.doors import leave
 from flowsdf.report.machine import machine
 from flowsdf.report.places import ROOT
 from flowsdf.studies import benchmarks, view_benchmarks
@@ -108,8 +108,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        print(f"FAILED: {failure}", file=sys.stderr)
-        sys.exit(1)
+    leave(main)

@@ -18,8 +18,8 @@ most = 0
 width = 384
 layers = 4
 heads = 6
-few_steps = 1500
-all_steps = 2000
+few_steps = 2500
+all_steps = 4000
 control_steps = 1000
 batch = 32
 rate = 3.0e-4
@@ -27,7 +27,7 @@ ema = 0.995
 max_views = 8
 latent_steps = 200
 resolution = 128
-scored = 6
+scored = 9
 surface_points = 30000
 volume_points = 100000
 seed = 0
@@ -115,14 +115,21 @@ results.save_figure(chapter, figure, "loss", caption="Moving average of the trai
 
 # %%
 given = study.inputs(seen, cameras, views=max_views, seed=seed)
-recalled, tables = {}, []
+known = scoring.clouds(folder, train)
+recalled, decoded, tables = {}, {}, []
 for name, (of, _) in runs.items():
-    several = image_to_latent.Views(*(part[: counts[of]] for part in given.several))
-    recalled[name] = image_to_latent.predict(models[name], several, seed=seed)
-    ranks = diagnostics.diagnose(recalled[name].cpu().numpy(), codes[of].cpu().numpy(), np.arange(counts[of]))
+    recalled[name] = image_to_latent.predict(models[name], image_to_latent.first(given.several, counts[of]), seed=seed)
+    decoded[name] = deepsdf.surfaces(decoders[of], recalled[name][: counts["few"]], resolution // 2)
+    ranks = diagnostics.diagnose(
+        recalled[name].cpu().numpy(),
+        codes[of].cpu().numpy(),
+        np.arange(counts[of]),
+        surface_distances=scoring.surface_distances(decoded[name], known[: counts[of]]),
+    )
     tables.append(ranks.assign(run=name).rename_axis("ranking").reset_index())
 ranking = pd.concat(tables).set_index("run").reset_index()
-results.save_table(chapter, ranking, "ranking", caption="Predicted codes ranked against every training code.")
+caption = f"Predicted codes ranked against every training code; by surface, the first {counts['few']} decoded."
+results.save_table(chapter, ranking, "ranking", caption=caption)
 cosine = ranking[ranking.ranking == "cosine"].set_index("run")
 
 # %%
@@ -134,6 +141,9 @@ table = {"t": times, "abar": alpha_bar, "x0 loss": right, "with shuffled views":
 results.save_table(
     chapter, pd.DataFrame(table), "schedule", caption="Loss by time, with the right and with wrong views."
 )
+strengths = {name: image_to_latent.condition_strength(models[name], given.several, seed=seed) for name in counts}
+strength = pd.DataFrame.from_dict(strengths, orient="index").rename_axis("run").reset_index()
+results.save_table(chapter, strength, "condition", caption="What the views change, and between over within variance.")
 
 # %%
 wheel = [i for i, e in enumerate(train) if e.category == "wagon_wheel"][:1]
@@ -154,7 +164,8 @@ results.save_figure(chapter, figure, "recall", caption=caption, key=True)
 
 # %%
 splits = ("special", "held_out_shape", "held_out_category")
-objects = ([e for split in splits for e in artefacts.usable_shapes(folder, split)] or train)[:scored]
+per_split = -(-scored // len(splits))
+objects = [e for split in splits for e in artefacts.usable_shapes(folder, split)[:per_split]] or train[:scored]
 views = study.inputs(torch.as_tensor(artefacts.read_features(folder, objects)), cameras, views=max_views, seed=seed)
 guess = study.predictions(models, views, seed=seed)
 samples = deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
@@ -165,7 +176,7 @@ fit = fits.fit(
 )
 
 # %%
-distances = scoring.cloud_distances(scoring.clouds(folder, objects), scoring.clouds(folder, train))
+distances = scoring.cloud_distances(scoring.clouds(folder, objects), known)
 choices = study.training_choices(views.several, seen, distances, seed=seed)
 coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["regressor"]}
 coded |= {
@@ -176,6 +187,7 @@ coded |= {
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
 true = scoring.truths(folder, objects, surface_points=surface_points, volume_points=volume_points)
 scores = scoring.score_rows(rows, true, objects)
+scores["view_iou"] = scoring.view_ious(rows, [artefacts.read_mesh_artefact(folder, e) for e in objects])
 results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
 summary = scoring.summary(scores)
 results.save_table(chapter, summary, "summary", caption="Unseen objects: means over shapes, bootstrap 95 % intervals.")
@@ -194,6 +206,20 @@ results.save_figure(chapter, figure, "ood", caption=caption, key=True)
 views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood", caption="The first of them, to turn.")
 
 # %% [markdown]
+# ## Unseen against seen
+#
+# The same score for training shapes and for each kind of unseen object; the difference of the means has a bootstrap
+# interval over shapes. Categories are those of the nearest training shape by surface, where training has the category.
+
+# %%
+recall_true = scoring.truths(folder, train[: counts["few"]], surface_points=surface_points, volume_points=volume_points)
+seen_scores = scoring.score_rows({"training shapes": decoded["all"]}, recall_true, train[: counts["few"]])
+gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
+results.save_table(chapter, gaps, "gap", caption="IoU of the diffusion model: unseen minus training shapes.")
+kinds = study.category_table(rows, objects, train, known)
+results.save_table(chapter, kinds, "category", caption="Category of the nearest training shape, by surface distance.")
+
+# %% [markdown]
 # ## Recall, retrieval, or generalisation?
 #
 # An answer *is a training shape* when some training code has a cosine above 9/10 with it: recalled views must do so
@@ -203,11 +229,10 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # %%
 iou, chamfer = (scores.groupby("row")[name].mean() for name in ("iou", "chamfer_l1"))
 chosen = {name: [row[i] for i in first] for name, row in rows.items()}
-near = [objects[i] for i in first]
 results.record_metrics(
     chapter,
     study.retrieval_detector(guess["few"][list(first)], recalled["few"], codes["few"], seed=seed)
-    | study.kind_detector(chosen, folder, near, distances[list(first)])
+    | study.kind_detector(chosen, folder, objects[: len(first)], distances[list(first)])
     | {"dit_20_loss": fitted["few"].facts["loss"], "dit_all_loss": fitted["all"].facts["loss"]}
     | {"regressor_loss": fitted["regressor"].facts["loss"], "recall_cosine_min_20": cosine.recall_min["few"]}
     | {"recall_margin_min_20": cosine.margin_min["few"], "recall_cosine_mean_all": cosine.recall_mean["all"]}

@@ -6,7 +6,7 @@ import torch
 
 from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
-from flowsdf.geometry.extract import extract, extract_dense, isosurface, sparse_grid
+from flowsdf.geometry.extract import COARSE_ERROR, extract, extract_dense, isosurface, sparse_grid
 from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
 from flowsdf.models.deepsdf import DeepSDF, field
 
@@ -91,7 +91,8 @@ def test_few_points_are_asked_for():
     assert sum(asked) < 0.2 * 128**3
 
 
-def test_the_coarse_field_serves_all_levels_but_the_finest():
+@pytest.mark.parametrize("resolution", [40, 96])  # one level, and two
+def test_the_coarse_field_finds_the_surface_and_the_field_itself_shapes_it(resolution):
     seen = {"coarse": 0, "fine": 0}
 
     def told(name, error):
@@ -101,16 +102,11 @@ def test_the_coarse_field_serves_all_levels_but_the_finest():
 
         return sdf
 
-    ours = extract(told("fine", 0.0), 96, coarse=told("coarse", 1e-3))
-    assert_same(ours, extract_dense(FIELDS["torus"], 96))
-    assert seen["coarse"] == 49**3 and 0 < seen["fine"] < 96**3 / 2
-
-
-def test_below_two_levels_the_field_itself_is_asked():
-    def refused(points):
-        raise AssertionError("the coarse field is not for the finest level")
-
-    assert_same(extract(FIELDS["sphere"], 40, coarse=refused), extract_dense(FIELDS["sphere"], 40))
+    ours = extract(told("fine", 0.0), resolution, coarse=told("coarse", 0.9 * COARSE_ERROR))
+    dense = extract_dense(FIELDS["torus"], resolution)
+    assert_same(ours, dense)
+    assert seen["coarse"] <= resolution**3 and 0 < seen["fine"] < seen["coarse"] / 2
+    assert np.array_equal(ours.grid < 0, dense.grid < 0)
 
 
 @pytest.mark.parametrize("value", [1.0, -1.0, 0.0])

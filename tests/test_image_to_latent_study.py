@@ -154,3 +154,15 @@ def test_an_untrained_network_has_the_loss_of_the_mean():
     predictor = study.Predictor(LatentDiT(FEATURES, LATENT, 24, 2, 3).eval(), mean, deviation, False)
     losses = loss_by_time(predictor, latents, every_view(features), [10, 400])
     torch.testing.assert_close(losses, codes.square().mean().expand(2))
+
+
+def test_a_predictor_that_follows_its_views_says_so(fitted):
+    deterministic, tensors, _ = fitted
+    predictor = restore_predictor(tensors, heads=NUMBERS["heads"])
+    _, features = problem()
+    told = study.condition_strength(predictor, every_view(features), seed=0)
+    assert told["condition_contribution"] > 0.05
+    assert told["between_over_within"] == float("inf") if deterministic else told["between_over_within"] > 10
+    blind = study.condition_strength(predictor, every_view(features.mean((0, 1)).expand_as(features)), seed=0)
+    assert blind["condition_contribution"] < 1e-4
+    assert deterministic or blind["between_over_within"] < 10

@@ -30,6 +30,17 @@ def test_paired_bootstrap_removes_what_the_pairs_share():
     assert iv.paired_bootstrap(a, b, seed=0).high < 0
 
 
+def test_the_difference_of_two_independent_samples():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(1, 2, size=400), rng.normal(0, 1, size=100)
+    found = iv.difference_bootstrap(a, b, seed=0)
+    assert found.estimate == pytest.approx(a.mean() - b.mean())
+    error = np.sqrt(a.var() / len(a) + b.var() / len(b))  # of independent means
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.1)
+    alone = iv.difference_bootstrap(a[:1], b, seed=0)
+    assert alone.estimate == pytest.approx(a[0] - b.mean()) and np.isnan([alone.low, alone.high]).all()
+
+
 def test_two_way_bootstrap_is_wider_when_seeds_disagree():
     rng = np.random.default_rng(0)
     shapes = rng.normal(size=(1, 50)) + np.zeros((5, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flowsdf.conventions import Mesh, Surface
+from flowsdf.conventions import CAMERA_DISTANCE, Mesh, Surface
 from flowsdf.data.artefacts import artefact
 from flowsdf.data.files import write_arrays
 from flowsdf.data.manifest import Entry, Stage
@@ -94,6 +94,16 @@ def test_a_summary_has_a_mean_and_its_interval_in_every_cell():
             assert mean == pytest.approx(part.mean(), abs=6e-4) and low < mean < high
     by_shape = scoring.summary(table.rename(columns={"row": "category"}), by="category")
     assert by_shape.columns[0] == "category"
+
+
+def test_view_ious_in_the_order_of_the_rows(prepared, monkeypatch):
+    folder, entries = prepared
+    monkeypatch.setattr(scoring, "run_tasks", lambda function, tasks, label: [function(task) for task in tasks])
+    truth = [ball(radius).mesh for radius in RADII]
+    rows = {"same": [ball(radius) for radius in RADII], "half": [ball(RADII[1]), EMPTY]}
+    got = scoring.view_ious(rows, truth)
+    tangent = [radius / np.sqrt(1 - (radius / CAMERA_DISTANCE) ** 2) for radius in RADII]  # of a silhouette, as seen
+    assert got == pytest.approx([1, 1, (tangent[0] / tangent[1]) ** 2, 0], abs=0.02)
 
 
 def test_a_summary_of_one_shape_claims_no_interval():

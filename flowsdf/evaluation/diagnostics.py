@@ -55,9 +55,9 @@ def diagnose(
     training: Float[np.ndarray, "m d"],
     targets: Targets,
     *,
-    surface_distances: Float[np.ndarray, "n m"] | None = None,
+    surface_distances: Float[np.ndarray, "k m"] | None = None,
 ) -> pd.DataFrame:
-    """The rankings by cosine, by centred cosine and, where given, by surface distance, each above its null.
+    """The rankings by cosine, by centred cosine and, where given, by surface distance (of the first k predictions).
 
     The null of the cosines is the training mean predicted for every input.
     """
@@ -67,7 +67,7 @@ def diagnose(
         rows[name] = ranking(similarity(predictions, training), targets)
         rows[f"{name}, null"] = ranking(similarity(constant, training), targets)
     if surface_distances is not None:
-        rows["surface"] = ranking(-surface_distances, targets)
+        rows["surface"] = ranking(-surface_distances, targets[: len(surface_distances)])
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

@@ -29,6 +29,21 @@ def paired_bootstrap(a: Sample, b: Sample, *, seed: int, level: float = 0.95, re
     return bootstrap_interval(_differences(a, b), seed=seed, level=level, resamples=resamples)
 
 
+def difference_bootstrap(
+    a: Sample, b: Float[np.ndarray, " m"], *, seed: int, level: float = 0.95, resamples: int = 2000
+) -> Interval:
+    """The mean of a minus the mean of b, and its bootstrap interval: both resampled, as they are of different shapes.
+
+    Its limits are NaN where either has a single value.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if min(len(a), len(b)) < 2:
+        return Interval(float(a.mean() - b.mean()), np.nan, np.nan)
+    rng = np.random.default_rng(seed)
+    drawn = [values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in (a, b)]
+    return _percentiles(a.mean() - b.mean(), drawn[0] - drawn[1], level)
+
+
 def two_way_bootstrap(
     values: Float[np.ndarray, "seeds shapes"], *, seed: int, level: float = 0.95, resamples: int = 2000
 ) -> Interval:

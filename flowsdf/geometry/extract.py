@@ -5,7 +5,8 @@ from skimage.measure import marching_cubes
 
 from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points, Surface
 
-STEEPNESS = 1.5  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
+STEEPNESS = 1.2  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
+COARSE_ERROR = 0.004  # how far a cheaper version of a field may be off; bfloat16's error near a surface is a fifth
 _CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(8, 3)
 
 
@@ -13,7 +14,8 @@ def extract(field: Field, resolution: int, *, coarse: Field | None = None, steep
     """The zero level of ``field`` in the cube on ``resolution``^3 nodes, evaluating it near the surface only.
 
     The mesh equals ``extract_dense``'s wherever the field is no steeper than ``steepness``. ``coarse`` may be a
-    cheaper version of the field for all levels but the finest.
+    cheaper version of the field, off by at most COARSE_ERROR: it says where the surface is, the field itself is
+    evaluated at every corner of every cell that the surface crosses.
     """
     grid = sparse_grid(field, resolution, coarse=coarse, steepness=steepness)
     return Surface(isosurface(grid), grid)
@@ -37,14 +39,16 @@ def sparse_grid(
     strides = [stride for stride in (8, 4, 2, 1) if resolution // stride >= coarsest or stride == 1]
     side = -(-(resolution - 1) // strides[0]) + 1
     nodes = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    level = field if strides[0] == 1 else coarse or field
+    level = coarse or field
     grid = np.asarray(level(_positions(nodes * strides[0], spacing, half_extent)), np.float32).reshape((side,) * 3)
     for stride in strides[1:]:
-        level = field if stride == 1 else coarse or field
         half_diagonal = np.sqrt(3) * stride * spacing  # of the cell being split
         wanted = _split(_undecided(grid, steepness * half_diagonal))
         grid = _upsampled(grid)
         grid[wanted] = level(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
+    if coarse:
+        wanted = _corners(_undecided(grid, COARSE_ERROR))
+        grid[wanted] = field(_positions(np.argwhere(wanted), spacing, half_extent))
     return np.ascontiguousarray(grid[:resolution, :resolution, :resolution])
 
 
@@ -76,6 +80,15 @@ def _split(cells: np.ndarray) -> np.ndarray:
     nodes = np.zeros((2 * side + 1,) * 3, bool)
     for offset in np.ndindex(3, 3, 3):
         nodes[tuple(slice(o, o + 2 * side, 2) for o in offset)] |= cells
+    return nodes
+
+
+def _corners(cells: np.ndarray) -> np.ndarray:
+    """The nodes of the marked cells: (n, n, n) -> (n + 1, n + 1, n + 1)."""
+    side = len(cells)
+    nodes = np.zeros((side + 1,) * 3, bool)
+    for corner in _CORNERS:
+        nodes[tuple(slice(o, o + side) for o in corner)] |= cells
     return nodes
 
 

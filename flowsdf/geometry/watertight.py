@@ -11,14 +11,15 @@ import numpy as np
 from scipy.ndimage import label, map_coordinates
 
 from flowsdf.conventions import HALF_EXTENT, Grid, Mesh, Points
-from flowsdf.geometry.distance import unsigned_distance, winding_number
+from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.extract import isosurface, sparse_grid
 
 RESOLUTION = 128  # nodes over the cube
 RADIUS = 1.5  # of the closing, in voxels
 PADDING = 4  # voxels of outside around the cube
 SHEET = 0.6  # half the thickness of a sheet, in voxels: half a voxel could fall between two layers of nodes
-LEAK_SHARE = 0.1  # of the volume that the winding number calls inside
+SEAL = 6  # radius in voxels of the larger closing by which leaks are told
+LEAK_SHARE = 0.1  # of the volume that the larger closing encloses
 
 
 class Watertight(NamedTuple):
@@ -104,10 +105,16 @@ def _distance_to_solid(points: Points, solid: Grid, voxel: float) -> np.ndarray:
 
 
 def _leak(mesh: Mesh, solid: Grid) -> float:
-    """The share of the volume inside the input, by winding number, that the closing left outside."""
-    points = np.stack(np.meshgrid(*[np.linspace(-1, 1, 32)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    enclosed = np.abs(winding_number(points, mesh)) > 0.5
-    return float((_interpolated(solid, points[enclosed]) > 0).mean()) if enclosed.any() else 0.0
+    """The share of the volume that closing by ``SEAL`` voxels would enclose and this one left outside."""
+    resolution = len(solid) - 2 * PADDING
+    reach = SEAL * 2 * HALF_EXTENT / (resolution - 1)
+    coarse = _grid(lambda points: unsigned_distance(points, mesh) - reach, resolution // 2)
+    regions, _ = label(coarse > 0)
+    at = np.linspace(-1, 1, len(coarse)) * _half_extent(resolution // 2)
+    nodes = np.stack(np.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)
+    inside = (_interpolated(solid, nodes) < 0).reshape(coarse.shape)
+    leaked = (coarse > 0) & (regions != regions[0, 0, 0]) & ~inside
+    return float(leaked.sum() / max(1, (leaked | inside).sum()))
 
 
 def _areas(triangles: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 python -m flowsdf.report.book --profile laptop --data procedural
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import digest, digest_json, read_json
 from flowsdf.report.places import Places, chapters, places
 
@@ -72,12 +72,13 @@ def render(source: Path, html: Path) -> None:
     """Run Sphinx on the sources, into a folder that then takes the old book's place."""
     from sphinx.cmd.build import main as sphinx
 
-    fresh = html.with_name(".html.part")
-    shutil.rmtree(fresh, ignore_errors=True)
-    if sphinx(["-q", "-E", "-b", "html", "-d", str(source / ".doctrees"), str(source), str(fresh)]):
+    built = html.with_name(".built")  # Sphinx leaves a folder of notebooks beside the pages
+    shutil.rmtree(built, ignore_errors=True)
+    if sphinx(["-q", "-E", "-b", "html", "-d", str(source / ".doctrees"), str(source), str(built / "html")]):
         raise Failed("Sphinx could not build the book; its message is above")
     shutil.rmtree(html, ignore_errors=True)
-    os.replace(fresh, html)
+    os.replace(built / "html", html)
+    shutil.rmtree(built)
 
 
 def exhibits(where: Places) -> list[dict[str, Any]]:
@@ -111,9 +112,7 @@ def problems(where: Places, results: Path) -> list[str]:
 
 def main(words: list[str] | None = None) -> int:
     """The command line; 1 when a chapter failed or an exhibit is missing, the book being made all the same."""
-    parser = argparse.ArgumentParser(description="Make the offline book.")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--data", default="procedural")
+    parser = run_parser("Make the offline book.")
     ask = parser.parse_args(words)
     found = build(places(ask.profile, ask.data))
     for line in found:
@@ -130,8 +129,4 @@ def write_notebook(path: Path, cells: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        print(f"FAILED: {failure}", file=sys.stderr)
-        sys.exit(1)
+    leave(main)

@@ -3,11 +3,10 @@
 python -m flowsdf.report.estimate --profile laptop --data procedural
 """
 
-import argparse
 import shutil
-import sys
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import NAMED_SOURCES, Places, places
 
@@ -28,17 +27,11 @@ def estimate(where: Places) -> str:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="How long a report takes, and how much disk it needs.")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--data", default="procedural")
+    parser = run_parser("How long a report takes, and how much disk it needs.")
     ask = parser.parse_args()
     print(estimate(places(ask.profile, ask.data)), flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        print(f"FAILED: {failure}", file=sys.stderr)
-        sys.exit(1)
+    leave(main)

@@ -3,13 +3,11 @@
 python -m flowsdf.report.execute 11_deepsdf --profile laptop --data procedural --after 00_data
 """
 
-import argparse
 import fcntl
 import json
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
 from flowsdf.report.kernel import run_notebook, stop
 from flowsdf.report.parameters import parameters
@@ -124,10 +123,8 @@ def json_text(value: Any) -> str:
 
 def main(words: list[str] | None = None) -> int:
     """The command line; 0 when up to date or done, 1 with one line when not."""
-    parser = argparse.ArgumentParser(description="Run one chapter of the report.")
+    parser = run_parser("Run one chapter of the report.")
     parser.add_argument("chapter")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--data", default="procedural")
     parser.add_argument("--after", nargs="*", default=[], help="chapters and files it depends on")
     parser.add_argument("--timeout", type=int, default=14_400, help="seconds for one cell")
     parser.add_argument("--force", action="store_true", help="run although nothing changed")
@@ -146,8 +143,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        print(f"FAILED: {failure}", file=sys.stderr)
-        sys.exit(1)
+    leave(main)

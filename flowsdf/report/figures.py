@@ -111,12 +111,14 @@ def shade(
     if len(mesh.faces):
         screen = np.asarray(mesh.vertices) @ frame.T * np.array([1, -1, 1]) * (side / 2.1) + side / 2
         points, normals = face_samples(screen[mesh.faces], vertex_normals(mesh)[mesh.faces] @ frame.T)
-        points, normals = points[(order := np.argsort(points[:, 2]))], normals[order]  # far to near: the last one stays
         column, row = np.clip(points[:, :2].astype(int), 0, side - 1).T
+        order = np.argsort(points[:, 2])  # far to near: the last one stays
+        nearest = np.full(side * side, -1)
+        nearest[(row * side + column)[order]] = order
+        drawn = nearest >= 0
+        normals = normals[nearest[drawn]]
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
-        light = np.abs(normals @ np.array([0.35, 0.5, 0.79]))  # both sides lit: some inputs have flipped faces
-        picture[row * side + column] = np.clip(
-            color * (0.35 + 0.75 * light[:, None]) + 0.15 * light[:, None] ** 12, 0, 1
-        )
+        light = np.abs(normals @ np.array([0.35, 0.5, 0.79]))[:, None]  # both sides lit: some inputs have flipped faces
+        picture[drawn] = np.clip(color * (0.35 + 0.75 * light) + 0.15 * light**12, 0, 1)
     small = picture.reshape(pixels, 2, pixels, 2, 3).mean(axis=(1, 3))
     return (small * 255).astype(np.uint8)

@@ -4,15 +4,14 @@ python -m flowsdf.report.publish --profile laptop            # keep
 python -m flowsdf.report.publish --profile laptop --compare  # hold against
 """
 
-import argparse
 import os
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import read_json
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places, chapters, places
@@ -108,9 +107,7 @@ def print_comparison(rows: list[Difference]) -> None:
 
 def main(words: list[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Publish a run's results, or compare a run with them.")
-    parser.add_argument("--profile", default="laptop")
-    parser.add_argument("--data", default="procedural")
+    parser = run_parser("Publish a run's results, or compare a run with them.")
     parser.add_argument("--compare", action="store_true")
     ask = parser.parse_args(words)
     where = places(ask.profile, ask.data)
@@ -125,8 +122,4 @@ def main(words: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failed as failure:
-        print(f"FAILED: {failure}", file=sys.stderr)
-        sys.exit(1)
+    leave(main)

@@ -54,9 +54,14 @@ def in_turn(ours: Callable, baseline: Callable, *, rounds: int = 1) -> tuple[flo
 
 
 def sdf(*, points: int, faces: int) -> Row:
-    """Signed distances of a closed mesh: an exact tree against mesh-to-sdf's scans, on all cores either takes."""
-    from flowsdf.data.reference_sdf import reference_sdf  # before pyrender, whose import it must come ahead of
+    """Signed distances of a closed mesh on one core: an exact tree against mesh-to-sdf's scans."""
+    return in_worker(_sdf, (points, faces))  # mesh-to-sdf cannot be imported where pyrender already is
 
+
+def _sdf(task: tuple[int, int]) -> Row:
+    from flowsdf.data.reference_sdf import reference_sdf
+
+    points, faces = task
     mesh = closed_mesh(faces)
     at = sample_points(mesh, points, np.random.default_rng(0))
     seconds, theirs_seconds, sdf, theirs = in_turn(lambda: exact_sdf(at, mesh), lambda: reference_sdf(at, mesh))

@@ -5,88 +5,95 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.data import procedural
 from flowsdf.data.encoders import SHIPPED
+from flowsdf.data.executor import run_tasks
 from flowsdf.data.features import normalise, small_encoder
-from flowsdf.data.views import render_views
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.mesh import normalise as to_unit_sphere
 from flowsdf.train.fits import fit
 from flowsdf.train.loop import autocast_dtype, averaged, cosine, generator_at, train
-from flowsdf.train.progress import follow, progress
+from flowsdf.train.progress import follow
 
-IMAGE, LOCAL = 112, 56  # pixels a side of a global and of a local crop
-GLOBAL_CROPS, LOCAL_CROPS = 2, 3
-PROTOTYPES = 2048
-STUDENT_TEMPERATURE, TEACHER_TEMPERATURE = 0.1, 0.05
+IMAGE, SMALL = 112, 56  # pixels a side: of a render and the last steps, of all steps before
+VIEWS = 32  # of each shape, on the same sphere
+AROUND = 6  # views about one direction from which a step's crops are taken
+AREA = (0.5, 1.0)  # of a view, that a crop keeps
+TEMPERATURE = 0.1
 TEACHER_DECAY = 0.99
 SPREAD = 0.1  # weight of the KoLeo term, which keeps the features of a batch apart
 
 
 class Branch(nn.Module):
-    """An encoder and the head whose outputs are compared: class token -> scores of the prototypes (Caron 2021)."""
+    """An encoder and the head whose directions are compared: class token -> unit vector of 128."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = small_encoder()
+        self.encoder.set_attn_implementation("eager")  # on a CPU twice as fast for so few tokens
         self.head = nn.Sequential(nn.Linear(192, 512), nn.GELU(), nn.Linear(512, 128))
-        self.prototypes = nn.Linear(128, PROTOTYPES, bias=False)
 
-    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b p"]]:
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b 128"]]:
         token = self.encoder(pixel_values=pixels).last_hidden_state[:, 0]
-        directions = functional.normalize(self.prototypes.weight, dim=1)
-        return token, functional.linear(functional.normalize(self.head(token), dim=1), directions)
+        return token, functional.normalize(self.head(token).float(), dim=1)
 
 
-def training_views(shapes: int, views: int) -> UInt8[Tensor, "s v h w 3"]:
-    """``views`` views of each of the first ``shapes`` procedural training shapes."""
-    directions = fibonacci_sphere(64)
-    images = []
-    for index in progress(range(shapes), "rendering"):
-        mesh, _, _ = to_unit_sphere(procedural.clean_mesh(procedural.training(index)))
-        chosen = np.random.default_rng(index).permutation(64)[:views]
-        images.append(render_views(mesh, directions[chosen], size=IMAGE))
-    return torch.from_numpy(np.stack(images))
+def training_views(shapes: int) -> UInt8[Tensor, "s v h w 3"]:
+    """The same views of each of the first ``shapes`` procedural training shapes."""
+    images = run_tasks(_views, range(shapes), label="rendering")
+    return torch.stack([torch.from_numpy(views) for views in images])
+
+
+def directions() -> Float[Tensor, "v 3"]:
+    """Where the training views look from: an even choice of the directions of the data set."""
+    return torch.tensor(fibonacci_sphere(64)[:: 64 // VIEWS], dtype=torch.float32)
+
+
+def _views(index: int):
+    from flowsdf.data.views import render_views  # a renderer belongs in a worker
+
+    mesh, _, _ = to_unit_sphere(procedural.clean_mesh(procedural.training(index)))
+    return render_views(mesh, directions().numpy(), size=IMAGE)
 
 
 def distil(
     images: UInt8[Tensor, "s v h w 3"],
+    start: dict[str, Tensor] | None = None,
     *,
     folder: Path | None,
+    size: int,
     steps: int,
     batch: int,
     rate: float,
     seed: int,
 ) -> tuple[dict[str, Tensor], dict]:
-    """Train a student to agree with its own moving average on other views and crops of the same shape (Caron 2021).
+    """Train a student to tell, among a batch of shapes, which one its own moving average saw in another crop.
 
-    Returns the teacher's encoder. Targets are balanced over the prototypes by Sinkhorn-Knopp (Oquab 2023).
+    Self-distillation with the teacher's answers as prototypes (He 2020, Chen 2021). All crops of a step are taken
+    about one direction, so that what tells shapes apart is never the pose. Returns the teacher's encoder and head.
     """
     torch.manual_seed(seed)
     student = Branch()
+    if start:
+        student.load_state_dict(start)
     teacher = averaged(student, TEACHER_DECAY)
+    near = (directions() @ directions().T).argsort(1, descending=True)[:, :AROUND]
 
     def loss_at(step: int) -> Tensor:
         random = generator_at(seed, step)
         shapes = torch.randperm(len(images), generator=random)[:batch]
-        large = [crops(images, shapes, IMAGE, (0.5, 1.0), random) for _ in range(GLOBAL_CROPS)]
-        small = [crops(images, shapes, LOCAL, (0.15, 0.5), random) for _ in range(LOCAL_CROPS)]
+        around = near[torch.randint(len(near), (), generator=random)]
+        pixels = torch.cat([crops(images, shapes, around, size, random) for _ in range(2)])
         with torch.no_grad():
-            _, scores = teacher.module(torch.cat(large))
-            targets = [balanced(part) for part in scores.float().chunk(GLOBAL_CROPS)]
-        tokens, seen = student(torch.cat(large))
-        outputs = [*seen.chunk(GLOBAL_CROPS), *student(torch.cat(small))[1].chunk(LOCAL_CROPS)]
-        pairs = [(t, o) for i, t in enumerate(targets) for j, o in enumerate(outputs) if i != j]
-        agreement = sum(
-            -(t * functional.log_softmax(o.float() / STUDENT_TEMPERATURE, 1)).sum(1).mean() for t, o in pairs
-        )
-        return agreement / len(pairs) + SPREAD * sum(koleo(part.float()) for part in tokens.chunk(GLOBAL_CROPS))
+            _, prototypes = teacher.module(pixels)
+        tokens, answers = student(pixels)
+        pairs = zip(answers.chunk(2), prototypes.chunk(2)[::-1], strict=True)
+        return sum(told_apart(a, p) for a, p in pairs) / 2 + SPREAD * sum(koleo(part) for part in tokens.chunk(2))
 
     records = train(
         loss_at,
@@ -97,48 +104,44 @@ def distil(
         ema=teacher,
         autocast=autocast_dtype(),
         folder=folder,
-        fingerprint=f"{steps} {batch} {seed}",
+        fingerprint=f"{size} {steps} {batch} {seed}",
         every=100,
     )
-    curve = follow(records, "distilling", steps)
-    return dict(teacher.module.encoder.state_dict()), {"curve": curve, "steps": steps}
+    curve = follow(records, f"distilling at {size} pixels", steps)
+    return dict(teacher.module.state_dict()), {"curve": curve, "steps": steps}
 
 
 def crops(
-    images: Tensor, shapes: Tensor, size: int, area: tuple[float, float], random: torch.Generator
+    images: UInt8[Tensor, "s v h w 3"],
+    shapes: Int[Tensor, " b"],
+    views: Int[Tensor, " k"],
+    size: int,
+    random: torch.Generator,
 ) -> Float[Tensor, "b 3 size size"]:
-    """One random view of each shape, cut to a random part of its area, mirrored or not, brighter or darker."""
+    """One of the ``views`` of each shape, cut to a random part of its area, brighter or darker."""
     count = len(shapes)
-    views = torch.randint(images.shape[1], (count,), generator=random)
-    pixels = images[shapes, views].permute(0, 3, 1, 2).float()  # (b, 3, h, w)
-    side = (area[0] + (area[1] - area[0]) * torch.rand(count, generator=random)).sqrt()
-    centre = (torch.rand(count, 2, generator=random) * 2 - 1) * (1 - side)[:, None]
-    mirror = torch.where(torch.rand(count, generator=random) < 0.5, -1.0, 1.0)
+    chosen = views[torch.randint(len(views), (count,), generator=random)]
+    pixels = images[shapes, chosen].permute(0, 3, 1, 2).float()  # (b, 3, h, w)
+    pixels = functional.avg_pool2d(pixels, pixels.shape[-1] // size)
+    side = (AREA[0] + (AREA[1] - AREA[0]) * torch.rand(count, generator=random)).sqrt()
     affine = torch.zeros(count, 2, 3)
-    affine[:, 0, 0], affine[:, 1, 1], affine[:, :, 2] = side * mirror, side, centre
-    grid = functional.affine_grid(affine, [count, 3, size, size], align_corners=False)
-    cut = functional.grid_sample(pixels, grid, align_corners=False)
+    affine[:, 0, 0] = affine[:, 1, 1] = side
+    affine[:, :, 2] = (torch.rand(count, 2, generator=random) * 2 - 1) * (1 - side)[:, None]
+    cut = functional.grid_sample(
+        pixels, functional.affine_grid(affine, [count, 3, size, size], align_corners=False), align_corners=False
+    )
     gain = 0.7 + 0.6 * torch.rand(count, 1, 1, 1, generator=random)
     return normalise((cut * gain).clamp(0, 255).permute(0, 2, 3, 1), size)
 
 
-def cross_entropy(target: Float[Tensor, "b p"], scores: Float[Tensor, "b p"]) -> Float[Tensor, ""]:
-    """The mean cross-entropy of soft targets."""
-    return -(target * functional.log_softmax(scores, 1)).sum(1).mean()
-
-
-def balanced(scores: Float[Tensor, "b p"], *, rounds: int = 3) -> Float[Tensor, "b p"]:
-    """Soft assignments to the prototypes, used equally over the batch (Sinkhorn-Knopp)."""
-    q = torch.exp((scores - scores.max()) / TEACHER_TEMPERATURE)
-    for _ in range(rounds):
-        q = q / q.sum(0, keepdim=True).clamp_min(1e-12)
-        q = q / q.sum(1, keepdim=True).clamp_min(1e-12)
-    return q
+def told_apart(answers: Float[Tensor, "b d"], prototypes: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    """The mean cross-entropy of telling each answer's own prototype from the others (van den Oord 2018)."""
+    return functional.cross_entropy(answers @ prototypes.T / TEMPERATURE, torch.arange(len(answers)))
 
 
 def koleo(tokens: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
     """-mean log distance to the nearest other token on the sphere (Sablayrolles 2019): small when they spread."""
-    unit = functional.normalize(tokens, dim=1)
+    unit = functional.normalize(tokens.float(), dim=1)
     cosine_to = unit @ unit.T - 2 * torch.eye(len(unit), device=unit.device)
     return -torch.log((2 - 2 * cosine_to.max(1).values).clamp_min(1e-8).sqrt()).mean()
 
@@ -150,14 +153,27 @@ def save_encoder(weights: dict[str, Tensor], folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-def main(store: Path = Path("artifacts/encoder"), *, shapes: int = 480, views: int = 16, steps: int = 500) -> None:
-    """Render, distil and replace the shipped encoder."""
-    result = fit(
+def main(store: Path = Path("artifacts/encoder"), *, shapes: int = 480, steps: int = 2400, last: int = 300) -> None:
+    """Render, distil at half the resolution and then at the whole, and replace the shipped encoder."""
+    images = training_views(shapes)
+    inputs = {"shapes": f"procedural training 0..{shapes - 1}", "views": str(VIEWS)}
+    common = {"batch": 128, "seed": 0}
+    small = fit(
         distil,
-        training_views(shapes, views),
+        images,
         store=store,
-        name="encoder",
-        parameters={"steps": steps, "batch": 64, "rate": 1e-3, "seed": 0},
-        inputs={"shapes": f"procedural training 0..{shapes - 1}", "views": str(views)},
+        name="small",
+        parameters=common | {"size": SMALL, "steps": steps, "rate": 1e-3},
+        inputs=inputs,
     )
-    save_encoder(result.tensors, SHIPPED)
+    whole = fit(
+        distil,
+        images,
+        small.tensors,
+        store=store,
+        name="whole",
+        parameters=common | {"size": IMAGE, "steps": last, "rate": 3e-4},
+        inputs=inputs | {"start": small.facts["fingerprint"]},
+    )
+    prefix = "encoder."
+    save_encoder({n.removeprefix(prefix): t for n, t in whole.tensors.items() if n.startswith(prefix)}, SHIPPED)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from flowsdf.evaluation.diagnostics import condition_contribution, variance_ratio
 from flowsdf.generative.diffusion import cosine_alpha_bar, sample, x0_loss
 from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
@@ -164,3 +165,19 @@ def loss_by_time(
         for t in times
     ]
     return torch.stack(losses).cpu()
+
+
+def first(views: Views, count: int) -> Views:
+    """The views of the first ``count`` rows."""
+    return Views(*(part[:count] for part in views))
+
+
+def condition_strength(predictor: Predictor, views: Views, *, seed: int, draws: int = 4) -> dict[str, float]:
+    """What the views change: against the mean view, over the prediction's norm; and between views over within them."""
+    blank = views.features.mean((0, 1)).expand_as(views.features)
+    drawn = torch.stack([predict(predictor, views, seed=seed + i) for i in range(draws)], 1).cpu().numpy()  # (b, n, d)
+    unconditional = predict(predictor, Views(blank, views.poses, views.mask), seed=seed).cpu().numpy()
+    return {
+        "condition_contribution": condition_contribution(drawn[:, 0], unconditional),
+        "between_over_within": variance_ratio(drawn),
+    }

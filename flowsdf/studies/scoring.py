@@ -10,15 +10,17 @@ from scipy.spatial import cKDTree
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.data.artefacts import read_mesh_artefact
+from flowsdf.data.executor import run_tasks
 from flowsdf.data.manifest import Entry
-from flowsdf.evaluation.scores import FAILED_DISTANCE, Truth, score, summarise, truth_samples
+from flowsdf.evaluation.scores import FAILED_DISTANCE, Truth, score, summarise, truth_samples, view_iou
 from flowsdf.geometry.distance import inside, signed_distance
 from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import sample_surface
 from flowsdf.train.progress import progress
 
 RESAMPLED = 2**32  # apart from the seeds of the truths: the floor is another sampling of the same surface
-SHOWN = ("iou", "chamfer_l1", "chamfer_l2", "f_001", "f_002", "f_005", "iou_near", "normal_consistency")
+SILHOUETTE_PIXELS = 128
+SHOWN = ("iou", "chamfer_l1", "chamfer_l2", "f_001", "f_002", "f_005", "iou_near", "normal_consistency", "view_iou")
 
 
 def truths(folder: Path, entries: Sequence[Entry], *, surface_points: int, volume_points: int) -> list[Truth]:
@@ -55,7 +57,7 @@ def summary(table: pd.DataFrame, *, by: str = "row") -> pd.DataFrame:
     """Per row of the table: counts, and the mean of each score with its bootstrap interval over shapes."""
     lines = []
     for name, group in table.groupby(by, sort=False):
-        scores = summarise(group[[*SHOWN, "failed"]])
+        scores = summarise(group[[*(name for name in SHOWN if name in group), "failed"]])
         counts = scores.iloc[0][["n_in", "n_used", "n_failed"]].astype(int).to_dict()
         shown = {k: f"{s['mean']:.3f} [{s['low']:.3f}, {s['high']:.3f}]" for k, s in scores.iterrows()}
         lines.append({by: name, **counts, **shown})
@@ -69,6 +71,20 @@ def resampled(folder: Path, entries: Sequence[Entry], resolution: int) -> list[S
         Surface(mesh, sparse_grid(lambda points, mesh=mesh: signed_distance(points, mesh), resolution, steepness=1.05))
         for mesh in meshes
     ]
+
+
+def view_ious(rows: Mapping[str, Sequence[Surface]], meshes: Sequence[Mesh]) -> Float[np.ndarray, " n"]:
+    """The silhouettes' IoU from the fixed views of every surface, ordered as in ``score_rows``."""
+    tasks = [(mesh, [answers[i].mesh for answers in rows.values()]) for i, mesh in enumerate(meshes)]
+    return np.array(run_tasks(_silhouette_ious, tasks, label="silhouettes")).T.ravel()
+
+
+def _silhouette_ious(task: tuple[Mesh, list[Mesh]]) -> list[float]:
+    from flowsdf.data.views import silhouettes  # a renderer belongs in a worker
+
+    truth, answers = task
+    seen = silhouettes(truth, size=SILHOUETTE_PIXELS)
+    return [view_iou(silhouettes(mesh, size=SILHOUETTE_PIXELS), seen) for mesh in answers]
 
 
 def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:

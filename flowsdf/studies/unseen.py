@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,7 +13,8 @@ from torch import Tensor
 from flowsdf.conventions import Surface
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import baselines
-from flowsdf.evaluation.diagnostics import cosine
+from flowsdf.evaluation.diagnostics import category_top1, cosine
+from flowsdf.evaluation.intervals import difference_bootstrap
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import surfaces
 from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
@@ -82,6 +84,32 @@ def of_the_right_kind(
     bound = np.quantile(distances, KIND, axis=1)
     truth = clouds(folder, objects)
     return {name: list(surface_distances(row, truth).diagonal() < bound) for name, row in rows.items()}
+
+
+def gaps(seen: pd.DataFrame, unseen: pd.DataFrame, *, seed: int, score: str = "iou") -> pd.DataFrame:
+    """Per split of the unseen objects: the mean of a score minus that of the seen ones, with its bootstrap interval."""
+    known = seen[score].to_numpy()
+    groups = {"all unseen": unseen} | dict(tuple(unseen.groupby("split", sort=False)))
+    lines = [(name, len(g), *difference_bootstrap(g[score].to_numpy(), known, seed=seed)) for name, g in groups.items()]
+    table = pd.DataFrame(lines, columns=["objects", "n", f"{score} minus training", "low", "high"])
+    return table.assign(**{f"{score} of training": known.mean()})
+
+
+def category_table(
+    rows: dict[str, list[Surface]],
+    objects: Sequence[Entry],
+    train: Sequence[Entry],
+    known: Sequence[Float[np.ndarray, "p 3"]],
+) -> pd.DataFrame:
+    """Per row: how often the training shape nearest to the answer is of the object's category, if one is."""
+    categories = [e.category for e in train]
+    asked = [i for i, e in enumerate(objects) if e.category in categories]
+    truth = [objects[i].category for i in asked]
+    lines = []
+    for name, row in rows.items() if asked else ():
+        distances = surface_distances([row[i] for i in asked], known)
+        lines.append((name, len(asked), category_top1(distances, categories, truth)))
+    return pd.DataFrame(lines, columns=["row", "n", "category top-1"])
 
 
 def is_training_shape(codes: Float[Tensor, "n d"], training: Float[Tensor, "m d"]) -> Float[np.ndarray, " n"]:
