@@ -188,9 +188,9 @@ rows = study.answers(decoders["all"], coded, choices, folder, train, objects, re
 true = scoring.truths(folder, objects, surface_points=surface_points, volume_points=volume_points)
 scores = scoring.score_rows(rows, true, objects)
 scores["view_iou"] = scoring.view_ious(rows, [artefacts.read_mesh_artefact(folder, e) for e in objects])
-results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
 summary = scoring.summary(scores)
 results.save_table(chapter, summary, "summary", caption="Unseen objects: means over shapes, bootstrap 95 % intervals.")
+results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
 
 # %%
 first = range(min(3, len(objects)))

@@ -44,6 +44,9 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
 def private_jupyter(scratch: Path) -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run."""
     library = str(Path(__file__).resolve().parents[2])
+    settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
+    settings.parent.mkdir(parents=True)
+    settings.write_text("c.IPKernelApp.log_level = 50\n")  # no word on sockets, nor on how a kernel ends
     os.environ.update(
         JUPYTER_PREFER_ENV_PATH="1",
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),

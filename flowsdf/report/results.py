@@ -22,6 +22,8 @@ from flowsdf.report.machine import machine, peak_gigabytes, stamp
 from flowsdf.report.parameters import PLACES, check, declared
 from flowsdf.report.places import ROOT, Places, places
 
+LONGEST, SHOWN_LINES = 24, 8  # lines of a table that a page shows whole, and of a longer one
+
 
 class Chapter(NamedTuple):
     """One chapter while it runs: where it writes, what it was given, what it has recorded so far."""
@@ -115,9 +117,12 @@ def significant(value: float) -> str:
 
 
 def save_table(chapter: Chapter, table: Any, name: str, *, caption: str) -> None:
-    """Keep a pandas table as tables/NAME.csv and show it, escaped."""
+    """Keep a pandas table as tables/NAME.csv and show it, escaped; of a long one the first lines."""
     record = keep(chapter, "table", "tables", f"{name}.csv", caption)
     write(chapter.report / record["file"], table.to_csv(index=False).encode())
+    if len(table) > LONGEST:
+        caption = f"{caption} {SHOWN_LINES} of {len(table)} lines; all of them are in {record['file']}."
+        table = table.head(SHOWN_LINES)
     body = table.to_html(index=False, escape=True, float_format=significant, border=0)
     show(
         {
