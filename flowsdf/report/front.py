@@ -12,16 +12,24 @@ from flowsdf.report.ledger import changed_before, load_claims, text
 from flowsdf.report.pages import picture_html, provenance, read_cells, text_of, title
 from flowsdf.report.places import Places, part
 from flowsdf.report.readme import front, key_figures, shown
+from flowsdf.report.wording import significant
 
 PAGE_KINDS = ("figure", "view")
+SENTENCE = 50  # characters of a cell that is read, not looked up
 
 
 def table_html(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """An HTML table of escaped text, on one line so that Markdown leaves it alone."""
     heads = "".join(f"<th>{html.escape(str(value))}</th>" for value in head)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(map(cell_html, row)) + "</tr>" for row in rows)
     text = f'<div class="scroll"><table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
     return text.replace("\n", " ")
+
+
+def cell_html(value: Any) -> str:
+    """One cell of a table; a sentence gets room."""
+    kind = ' class="sentence"' if len(str(value)) > SENTENCE else ""
+    return f"<td{kind}>{html.escape(str(value))}</td>"
 
 
 def text_cell(source: str) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def page_cell(cell: dict[str, Any], chapter: str, folder: Path) -> dict[str, Any
 
 def number(value: Any) -> str:
     """A metric as the page prints it."""
-    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "" if value is None else significant(value)
 
 
 def numbers_cell(where: Places, chapter: str, folder: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places
 from flowsdf.report.results import write_json
+from flowsdf.report.wording import significant
 
 
 def load_claims(root: Path) -> tuple[Claim, ...]:
@@ -54,8 +55,8 @@ def as_run(folder: Path) -> Run | None:
 
 
 def text(values: tuple | list) -> str:
-    """Numbers side by side, to four significant digits."""
-    return " / ".join("-" if value is None else f"{value:.4g}" for value in values)
+    """Numbers side by side."""
+    return " / ".join("-" if value is None else significant(value) for value in values)
 
 
 def row(claim: Claim, reports: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flowsdf.report.parameters import cells
+from flowsdf.report.wording import significant
 
 
 class Block(NamedTuple):
@@ -118,7 +119,7 @@ def markdown_table(path: Path, most: int = 24) -> str:
 def shorten(value: str) -> str:
     """A decimal number to four significant digits; anything else unchanged."""
     try:
-        return f"{float(value):.4g}" if "." in value or "e" in value.lower() else value
+        return significant(float(value)) if "." in value or "e" in value.lower() else value
     except ValueError:
         return value
 

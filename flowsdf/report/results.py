@@ -21,6 +21,7 @@ from flowsdf.report.freshness import digest, read_json
 from flowsdf.report.machine import machine, peak_gigabytes, stamp
 from flowsdf.report.parameters import PLACES, check, declared
 from flowsdf.report.places import ROOT, Places, places
+from flowsdf.report.wording import significant
 
 LONGEST, SHOWN_LINES = 24, 8  # lines of a table that a page shows whole, and of a longer one
 
@@ -109,11 +110,6 @@ def save_figure(chapter: Chapter, figure: Any, name: str, *, caption: str, key: 
     write(chapter.report / record["file"], buffer.getvalue())
     sys.modules["matplotlib.pyplot"].close(figure)
     show({"text/html": figure_html(buffer.getvalue(), caption), "text/plain": caption}, record)
-
-
-def significant(value: float) -> str:
-    """A number to four significant digits."""
-    return f"{value:.4g}"
 
 
 def save_table(chapter: Chapter, table: Any, name: str, *, caption: str) -> None:

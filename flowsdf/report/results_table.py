@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from flowsdf.report.freshness import read_json
+from flowsdf.report.wording import significant
 
 BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
 FIELD = re.compile(r"\{([\w-]+):(\w+)(:verdict)?\}")
@@ -31,7 +32,7 @@ def number(value: float | None) -> str:
     """A metric as a reader wants it: whole numbers whole, others to four significant digits."""
     if value is None:
         return "-"
-    return str(value) if isinstance(value, int) else f"{value:.4g}"
+    return significant(value)
 
 
 def write_results_table(root: Path) -> None:
