@@ -46,6 +46,12 @@ def test_nothing_changed_nothing_runs(report: Path) -> None:
     assert time.time() - began < 3
 
 
+def test_without_its_artifacts_a_chapter_runs_again(report: Path) -> None:
+    shutil.rmtree(report / "artifacts")
+    done = toy_report.run(report, "execute", "00_first")
+    assert done.returncode == 0 and "done in" in done.stdout
+
+
 def test_what_makes_a_result_stale(report: Path) -> None:
     folder = report / "reports" / "smoke" / "00_first"
     key = read_json(folder / "run.json")["key"]

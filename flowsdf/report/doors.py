@@ -15,7 +15,7 @@ def run_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def leave(main: Callable[[], int]) -> None:
+def leave(main: Callable[[], int | None]) -> None:
     """End the process with what ``main`` returns; 1 and one line when it Failed."""
     try:
         sys.exit(main())

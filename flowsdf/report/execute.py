@@ -35,7 +35,7 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     if missing:
         raise Failed(f"{chapter} needs {missing[0]} first: make chapter CH={missing[0]} PROFILE={where.profile}")
     folder, key = where.reports / chapter, digest_json(depends)
-    if fresh(folder, key) and not force:
+    if fresh(folder, key) and (where.artifacts / chapter).is_dir() and not force:
         print(f"{chapter}: up to date", flush=True)
         return False
     with locked(where):

@@ -31,6 +31,11 @@ class Places(NamedTuple):
         return (self.root / Path(self.data).expanduser()).resolve()
 
     @property
+    def source(self) -> str:
+        """The source as the data chapter opens it: its name, or the folder's path."""
+        return self.data if self.data in NAMED_SOURCES else str(self.data_folder)
+
+    @property
     def run_name(self) -> str:
         """The name of the run's report folder: laptop, laptop-meshes."""
         return self.profile if self.data == "procedural" else f"{self.profile}-{self.data_name}"

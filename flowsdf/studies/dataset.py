@@ -15,6 +15,7 @@ from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact, re
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.files import read_arrays
 from flowsdf.data.manifest import STAGES, Entry
+from flowsdf.data.sdf import exact_sdf
 from flowsdf.data.sources import RawShape, folder_source, objaverse_source, procedural_source
 from flowsdf.evaluation.diagnostics import cosine
 from flowsdf.geometry.distance import unsigned_distance
@@ -105,10 +106,9 @@ def _both_backends(job: tuple[Path, Entry, int]) -> Float[np.ndarray, "n 2"]:
     from flowsdf.data.reference_sdf import reference_sdf
 
     folder, entry, count = job
-    points, sdf = (array[0] for array in read_samples(folder, [entry]))
-    chosen = np.random.default_rng(0).permutation(len(points))[:count]
-    theirs = reference_sdf(points[chosen], read_mesh_artefact(folder, entry))
-    return np.stack([sdf[chosen], theirs], axis=1).astype(np.float32)
+    points = read_samples(folder, [entry])[0][0]
+    at, mesh = np.random.default_rng(0).permutation(points)[:count], read_mesh_artefact(folder, entry)
+    return np.stack([exact_sdf(at, mesh), reference_sdf(at, mesh)], axis=1).astype(np.float32)
 
 
 def agreement(pairs: Float[np.ndarray, "s n 2"], names: Sequence[str]) -> pd.DataFrame:
