@@ -16,18 +16,18 @@ few = 20
 most = 0
 width = 512
 depth = 8
-few_steps = 4500
-ablation_steps = 1000
-all_steps = 8000
+few_steps = 4000
+ablation_steps = 700
+all_epochs = 170
 shapes_per_step = 4
 points_per_step = 512
 decoder_rate = 5.0e-4
 latent_rate = 1.0e-3
 ema = 0.998
 stride = 40
-latent_steps = 300
+latent_steps = 200
 resolution = 128
-scored = 12
+scored = 10
 unseen = 8
 surface_points = 30000
 volume_points = 100000
@@ -59,14 +59,9 @@ few = min(few, len(train))
 # the latents. The pilot and the full decoder take the same steps on the same points; only what is named differs.
 
 # %%
-common = {
-    "shapes_per_step": shapes_per_step,
-    "points_per_step": points_per_step,
-    "decoder_rate": decoder_rate,
-    "latent_rate": latent_rate,
-    "ema": ema,
-    "seed": seed,
-}
+common = {"shapes_per_step": shapes_per_step, "points_per_step": points_per_step, "ema": ema, "seed": seed}
+common |= {"decoder_rate": decoder_rate, "latent_rate": latent_rate}
+all_steps = all_epochs * len(train) // min(shapes_per_step, len(train))
 runs = {
     "pilot": (few, {"width": width // 2, "depth": depth // 2, "steps": few_steps}),
     "few": (few, {"width": width, "depth": depth, "steps": few_steps}),
