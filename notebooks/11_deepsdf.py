@@ -106,9 +106,9 @@ figure = figures.curves(curve, x="seconds", y="loss", label="run")
 results.save_figure(chapter, figure, "loss", caption="Training loss against seconds of training, for every run.")
 
 # %% [markdown]
-# ## Healthy numbers, blob meshes
+# ## Healthy numbers, blob meshes?
 #
-# The same shapes from both decoders, beside the truth. The loss of the pilot looks small; look at the meshes.
+# The same shapes from both decoders, beside the truth. A small loss is no evidence; look at the meshes.
 
 # %%
 names = [e.category for e in train[:few]]
