@@ -7,7 +7,7 @@ import numpy as np
 
 os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
 if not hasattr(np, "infty"):
-    np.infty = np.inf  # noqa: NPY201 - pyrender 0.1.45 still asks for the name that numpy 2 dropped
+    np.infty = np.inf  # type: ignore[attr-defined]  # noqa: NPY201 - pyrender 0.1.45 asks for what numpy 2 dropped
 import pyrender  # noqa: E402  - the platform and the name above must be set first
 from jaxtyping import Bool, Float, UInt8  # noqa: E402
 
