@@ -114,15 +114,15 @@ results.save_figure(chapter, figure, "loss", caption="Moving average of the trai
 # %%
 given = study.inputs(seen, cameras, views=max_views, seed=seed)
 known = scoring.clouds(folder, train)
-recalled, decoded, tables = {}, {}, []
+recalled, tables = {}, []
 for name, (of, _) in runs.items():
     recalled[name] = image_to_latent.predict(models[name], image_to_latent.first(given.several, counts[of]), seed=seed)
-    decoded[name] = deepsdf.surfaces(decoders[of], recalled[name][: counts["few"]], resolution // 2)
+    decoded = deepsdf.surfaces(decoders[of], recalled[name][: counts["few"]], resolution // 2)
     ranks = diagnostics.diagnose(
         recalled[name].cpu().numpy(),
         codes[of].cpu().numpy(),
         np.arange(counts[of]),
-        surface_distances=scoring.surface_distances(decoded[name], known[: counts[of]]),
+        surface_distances=scoring.surface_distances(decoded, known[: counts[of]]),
     )
     tables.append(ranks.assign(run=name).rename_axis("ranking").reset_index())
 ranking = pd.concat(tables).set_index("run").reset_index()
