@@ -27,6 +27,7 @@ import pandas as pd
 from flowsdf.conventions import CAMERA_DISTANCE
 from flowsdf.data import artefacts, features, limited, pipeline, views
 from flowsdf.data.listing import UNKNOWN
+from flowsdf.data.sources import folder_of
 from flowsdf.geometry.mesh import normalise
 from flowsdf.report import figures, results
 from flowsdf.studies import dataset
@@ -100,7 +101,8 @@ front = np.array([[0.6, 0.45, 0.66]])
 raw_paths = {shape.uid: shape.path for shape in shapes}
 shown = clean[:: max(1, len(clean) // 24)][:24]
 picture = lambda mesh: views.render_views(mesh, front)[0]  # noqa: E731
-raws = [normalise(limited.read_limited(raw_paths[e.uid], raw_paths[e.uid].parent))[0] for e in shown]
+root = folder_of(shapes, folder)
+raws = [normalise(limited.read_limited(raw_paths[e.uid], root))[0] for e in shown]
 tiles, titles = [], []
 for start in range(0, len(shown), 8):
     row = shown[start : start + 8]

@@ -16,11 +16,11 @@ few = 20
 most = 0
 width = 512
 depth = 8
-few_steps = 6000
+few_steps = 7000
 ablation_steps = 1000
-all_epochs = 250
+all_epochs = 310
 shapes_per_step = 4
-points_per_step = 512
+points_per_step = 256
 decoder_rate = 5.0e-4
 latent_rate = 1.0e-3
 ema = 0.998
@@ -50,6 +50,7 @@ train = artefacts.usable_shapes(folder, "train")
 train = deepsdf.enough(train[:most] if most else train)
 points, sdf = deepsdf.as_tensors(*artefacts.read_samples(folder, train))
 few = min(few, len(train))
+drawn = {"surface_points": surface_points, "volume_points": volume_points}
 
 # %% [markdown]
 # ## The objective
@@ -63,24 +64,18 @@ common = {"shapes_per_step": shapes_per_step, "points_per_step": points_per_step
 common |= {"decoder_rate": decoder_rate, "latent_rate": latent_rate}
 all_steps = all_epochs * len(train) // min(shapes_per_step, len(train))
 runs = {
+    "all": (len(train), {"width": width, "depth": depth, "steps": all_steps}),
     "pilot": (few, {"width": width // 2, "depth": depth // 2, "steps": few_steps}),
     "few": (few, {"width": width, "depth": depth, "steps": few_steps}),
     "two rates": (few, {"width": width, "depth": depth, "steps": ablation_steps}),
     "one rate": (few, {"width": width, "depth": depth, "steps": ablation_steps, "latent_rate": decoder_rate}),
-    "all": (len(train), {"width": width, "depth": depth, "steps": all_steps}),
 }
-fitted = {}
+keys = {e.name: e.stages["sdf"].key for e in train}
+jobs = {}
 for name, (count, numbers) in runs.items():
-    shapes = (points[:count], sdf[:count])
-    inputs = {e.name: e.stages["sdf"].key for e in train[:count]}
-    fitted[name] = fits.fit(
-        deepsdf.fit_decoder,
-        *shapes,
-        store=store,
-        name=name.replace(" ", "_"),
-        parameters=common | numbers,
-        inputs=inputs,
-    )
+    inputs = dict(list(keys.items())[:count])
+    jobs[name] = fits.Job((points[:count], sdf[:count]), common | numbers, inputs)
+fitted = fits.fit_all(deepsdf.fit_decoder, jobs, store=store)
 models = {name: deepsdf.restore(fit.tensors) for name, fit in fitted.items()}
 for name in ("few", "all"):
     checkpoint.write(chapter.artifacts / f"{name}.safetensors", fitted[name].tensors, fitted[name].facts)
@@ -129,18 +124,17 @@ results.save_figure(
 )
 
 # %%
-true = scoring.truths(folder, train[:few], surface_points=surface_points, volume_points=volume_points)
 answers = {"pilot": pilot_surfaces, "full": few_surfaces, "floor": scoring.resampled(folder, train[:few], resolution)}
-few_scores = scoring.score_rows(answers, true, train[:few])
+few_scores = scoring.score_rows(answers, folder, train[:few], **drawn)
 summary = scoring.summary(few_scores)
 results.save_table(chapter, summary, "summary_few", caption="Means over shapes with bootstrap 95 % intervals.")
 results.save_table(chapter, few_scores, "scores_few", caption="Every score of every shape and row.")
 iou = few_scores.groupby("row").iou.mean()
 
 # %%
-more = scoring.truths(folder, train[:few][:5], surface_points=100_000, volume_points=volume_points)
-finer = scoring.score_rows({"full": few_surfaces[:5]}, more, train[:few][:5]).chamfer_l1.to_numpy()
-change = finer / few_scores[few_scores.row == "full"].chamfer_l1.to_numpy()[:5] - 1
+more = drawn | {"surface_points": 100_000}
+finer = scoring.score_rows({"full": few_surfaces[:5]}, folder, train[:few][:5], **more)
+change = finer.chamfer_l1.to_numpy() / few_scores[few_scores.row == "full"].chamfer_l1.to_numpy()[:5] - 1
 results.record_metrics(chapter, {"chamfer_change_at_100k": float(np.abs(change).max())})
 results.say(chapter, "With 100,000 points a surface Chamfer-L1 changes by at most {chamfer_change_at_100k:.1%}.")
 
@@ -183,9 +177,8 @@ results.save_figure(chapter, figure, "worst_ten", caption="The ten worst shapes:
 # %%
 sample = np.linspace(0, len(train) - 1, min(scored, len(train))).astype(int)
 sampled = [train[i] for i in sample]
-true_all = scoring.truths(folder, sampled, surface_points=surface_points, volume_points=volume_points)
 all_surfaces = deepsdf.surfaces(decoder, latents[sample], resolution)
-all_scores = scoring.score_rows({"all": all_surfaces}, true_all, sampled)
+all_scores = scoring.score_rows({"all": all_surfaces}, folder, sampled, **drawn)
 results.save_table(
     chapter, scoring.summary(all_scores), "summary_all", caption="The decoder of all shapes, on an even choice."
 )
@@ -207,8 +200,7 @@ if held:
         deepsdf.fit_latents, tensors, *samples, store=store, name="unseen", parameters=numbers, inputs=inputs
     )
     held_surfaces = deepsdf.surfaces(decoder, fit.tensors["latents"].to(latents.device), resolution)
-    held_true = scoring.truths(folder, held, surface_points=surface_points, volume_points=volume_points)
-    held_scores = scoring.score_rows({"fitted latent": held_surfaces}, held_true, held)
+    held_scores = scoring.score_rows({"fitted latent": held_surfaces}, folder, held, **drawn)
     results.save_table(
         chapter, scoring.summary(held_scores), "summary_unseen", caption="Held-out shapes, fitted latents."
     )
@@ -249,4 +241,4 @@ results.say(
 
 # %%
 results.record_claims(chapter, ["S1", "S2", "S4", "S5", "S6", *(["S3"] if wheel is not None else [])])
-results.finish(chapter, inputs={e.name: e.stages["sdf"].key for e in train})
+results.finish(chapter, inputs=keys)

@@ -16,11 +16,11 @@ report = ""
 width = 384
 layers = 4
 heads = 6
-few_steps = 2500
-all_steps = 4000
-control_steps = 4000
-batch = 32
-rate = 3.0e-4
+few_steps = 1000
+all_steps = 2500
+control_steps = 2500
+batch = 64
+rate = 5.0e-4
 ema = 0.995
 max_views = 8
 latent_steps = 200
@@ -48,6 +48,7 @@ from flowsdf.train import checkpoint, fits
 chapter = results.open_chapter("12_image_to_latent", globals())
 folder, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
 train = artefacts.usable_shapes(folder, "train")
+drawn = {"surface_points": surface_points, "volume_points": volume_points}
 
 # %%
 stored = {name: checkpoint.read(chapter.artifacts_of("11_deepsdf") / f"{name}.safetensors") for name in ("few", "all")}
@@ -86,17 +87,15 @@ results.say(
 # %%
 settings = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
 runs = {
-    "few": ("few", {"deterministic": False, "steps": few_steps}),
     "all": ("all", {"deterministic": False, "steps": all_steps}),
+    "few": ("few", {"deterministic": False, "steps": few_steps}),
     "regressor": ("all", {"deterministic": True, "steps": control_steps}),
 }
-fitted = {}
+jobs = {}
 for name, (of, numbers) in runs.items():
     inputs = {key: value for key, value in keys.items() if not key.startswith("decoder") or key.endswith(of)}
-    shapes = (codes[of].cpu(), seen[: counts[of]], cameras)
-    fitted[name] = fits.fit(
-        image_to_latent.fit_predictor, *shapes, store=store, name=name, parameters=settings | numbers, inputs=inputs
-    )
+    jobs[name] = fits.Job((codes[of].cpu(), seen[: counts[of]], cameras), settings | numbers, inputs)
+fitted = fits.fit_all(image_to_latent.fit_predictor, jobs, store=store)
 models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
 
 # %%
@@ -181,9 +180,7 @@ choices = study.training_choices(views.several, seen, distances, seed=seed)
 coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["regressor"]}
 coded |= {"diffusion, 1 view": guess["one view"], "diffusion, 8 views": guess["all"], "fitted latent": best["all"]}
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
-true = scoring.truths(folder, objects, surface_points=surface_points, volume_points=volume_points)
-scores = scoring.score_rows(rows, true, objects)
-scores["view_iou"] = scoring.view_ious(rows, [artefacts.read_mesh_artefact(folder, e) for e in objects])
+scores = scoring.score_rows(rows, folder, objects, **drawn)
 summary = scoring.summary(scores)
 results.save_table(chapter, summary, "summary", caption="Unseen objects: means over shapes, bootstrap 95 % intervals.")
 results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
@@ -209,9 +206,8 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 
 # %%
 same = train[: len(objects)]
-same_true = scoring.truths(folder, same, surface_points=surface_points, volume_points=volume_points)
 answered = {"training shapes": deepsdf.surfaces(decoders["all"], recalled["all"][: len(same)], resolution)}
-seen_scores = scoring.score_rows(answered, same_true, same)
+seen_scores = scoring.score_rows(answered, folder, same, **drawn)
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
 results.save_table(chapter, gaps, "gap", caption="IoU of the diffusion model: unseen minus training shapes.")
 kinds = study.category_table(rows, objects, train, known)
@@ -249,8 +245,7 @@ if held:
 
 # %%
 if wheel:
-    wheel_truth = scoring.truths(folder, [train[wheel[0]]], surface_points=surface_points, volume_points=volume_points)
-    wheel_scores = scoring.score_rows({"wheel": from_images[:1]}, wheel_truth, [train[wheel[0]]])
+    wheel_scores = scoring.score_rows({"wheel": from_images[:1]}, folder, [train[wheel[0]]], **drawn)
     results.record_metrics(chapter, {"wagon_wheel_iou_all": float(wheel_scores.iou[0])})
 kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss={name: fitted[name].facts["loss"] for name in counts})

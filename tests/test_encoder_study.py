@@ -72,7 +72,7 @@ def test_a_crop_is_never_mirrored():
 
 
 def test_training_views_are_images_of_training_shapes(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(encoder, "run_tasks", lambda function, tasks, label: [function(task) for task in tasks])
+    monkeypatch.setattr(encoder, "map_tasks", lambda function, tasks, label: [function(task) for task in tasks])
     monkeypatch.setattr(encoder, "VIEWS", 2)
     images = encoder.training_views(1)
     assert images.shape == (1, 2, 112, 112, 3) and images.dtype == torch.uint8

@@ -34,8 +34,8 @@ def sphere(radius: float = 1.0, splits: int = 4) -> Mesh:
         triangles = np.concatenate([np.stack(t, 1) for t in ([a, ab, ca], [ab, b, bc], [ca, bc, c], [ab, bc, ca])])
     points = triangles.reshape(-1, 3)
     points = np.round(points / np.linalg.norm(points, axis=1, keepdims=True), 12)
-    merged = m.merge_vertices(Mesh(points, np.arange(len(points)).reshape(-1, 3)))
-    return Mesh(radius * merged.vertices, merged.faces)
+    vertices, faces = np.unique(points, axis=0, return_inverse=True)
+    return Mesh(radius * vertices, faces.reshape(-1, 3))
 
 
 def moved(mesh: Mesh, offset: list[float]) -> Mesh:
@@ -129,12 +129,3 @@ def test_samples_avoid_faces_without_area_and_refuse_meshes_without_any():
     assert faces.min() >= 1 and faces.max() <= 12
     with pytest.raises(ValueError, match="area"):
         m.sample_surface(Mesh(np.zeros((3, 3)), np.array([[0, 1, 2]])), 5, np.random.default_rng(0))
-
-
-def test_merge_vertices_closes_a_triangle_soup():
-    box = cube()
-    soup = Mesh(box.vertices[box.faces].reshape(-1, 3), np.arange(36).reshape(-1, 3))
-    assert not m.is_watertight(soup)
-    merged = m.merge_vertices(soup)
-    assert len(merged.vertices) == 8 and m.is_watertight(merged)
-    assert m.volume(merged) == pytest.approx(1)

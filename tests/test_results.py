@@ -107,9 +107,8 @@ def test_a_shaded_sphere_is_a_disc() -> None:
 def test_figures_take_any_name() -> None:
     grid = figures.mesh_grid([triangle()] * 3, ["$x", "<b>", "é"], columns=2)
     assert len(grid.axes) == 4
-    table = pd.DataFrame({"x": [1, 2], "y": [1.0, 0.5], "low": [0.5, 0.4], "high": [2.0, 0.6], "n": ["a", "b"]})
+    table = pd.DataFrame({"x": [1, 2], "y": [1.0, 0.5]})
     figures.curves(table, x="x", y="y", target=0.7)
-    figures.interval_bars(table, name="n", value="y", low="low", high="high")
     plt.close("all")
 
 

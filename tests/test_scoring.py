@@ -60,13 +60,12 @@ def test_surface_distances_of_balls_and_of_nothing(prepared):
 
 def test_a_perfect_a_wrong_and_an_empty_prediction(prepared):
     folder, entries = prepared
-    true = scoring.truths(folder, entries, surface_points=20_000, volume_points=8000)
     rows = {
         "floor": scoring.resampled(folder, entries, 48),
         "swapped": [ball(radius) for radius in RADII[::-1]],
         "half": [ball(RADII[0]), EMPTY],
     }
-    table = scoring.score_rows(rows, true, entries)
+    table = scoring.score_rows(rows, folder, entries, surface_points=20_000, volume_points=8000)
     assert len(table) == 6 and list(table.columns[:4]) == ["row", "shape", "category", "split"]
     assert table.row.tolist() == [name for name in rows for _ in entries]
     assert table["shape"].tolist() == ["obj_0000", "obj_0001"] * 3
@@ -78,7 +77,10 @@ def test_a_perfect_a_wrong_and_an_empty_prediction(prepared):
     summary = scoring.summary(table)
     assert summary.row.tolist() == list(rows)
     assert summary[["n_in", "n_used", "n_failed"]].to_numpy().tolist() == [[2, 2, 0], [2, 2, 0], [2, 2, 1]]
-    again = scoring.score_rows(rows, true, entries)
+    tangent = [radius / np.sqrt(1 - (radius / CAMERA_DISTANCE) ** 2) for radius in RADII]  # of a silhouette, as seen
+    seen = (tangent[0] / tangent[1]) ** 2
+    assert table.view_iou.tolist() == pytest.approx([1, 1, seen, seen, 1, 0], abs=0.02)
+    again = scoring.score_rows(rows, folder, entries, surface_points=20_000, volume_points=8000)
     pd.testing.assert_frame_equal(table, again)
 
 
@@ -94,16 +96,6 @@ def test_a_summary_has_a_mean_and_its_interval_in_every_cell():
             assert mean == pytest.approx(part.mean(), abs=6e-4) and low < mean < high
     by_shape = scoring.summary(table.rename(columns={"row": "category"}), by="category")
     assert by_shape.columns[0] == "category"
-
-
-def test_view_ious_in_the_order_of_the_rows(prepared, monkeypatch):
-    folder, entries = prepared
-    monkeypatch.setattr(scoring, "run_tasks", lambda function, tasks, label: [function(task) for task in tasks])
-    truth = [ball(radius).mesh for radius in RADII]
-    rows = {"same": [ball(radius) for radius in RADII], "half": [ball(RADII[1]), EMPTY]}
-    got = scoring.view_ious(rows, truth)
-    tangent = [radius / np.sqrt(1 - (radius / CAMERA_DISTANCE) ** 2) for radius in RADII]  # of a silhouette, as seen
-    assert got == pytest.approx([1, 1, (tangent[0] / tangent[1]) ** 2, 0], abs=0.02)
 
 
 def test_a_summary_of_one_shape_claims_no_interval():

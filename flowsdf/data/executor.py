@@ -53,6 +53,15 @@ def run_tasks(
     return [outcomes[number] for number in range(len(tasks))]
 
 
+def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: str) -> list[Result]:
+    """``function`` of each task, as ``run_tasks`` does it, where none may be set aside: a rejected one is Failed."""
+    outcomes = run_tasks(function, tasks, label=label)
+    for number, outcome in enumerate(outcomes):
+        if isinstance(outcome, Rejected):
+            raise Failed(f"{label}, task {number}: {outcome}")
+    return outcomes
+
+
 @contextmanager
 def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, int]]:
     """An executor and how many tasks it runs at once: the cluster's at ``SCHEDULER``, or a pool of processes."""

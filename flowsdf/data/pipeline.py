@@ -1,7 +1,6 @@
 """All shapes through the four stages: parallel, resumable, a broken shape set aside, duplicates on one side."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from flowsdf.data.manifest import (
     with_stage,
     write_manifest,
 )
-from flowsdf.data.sources import RawShape
+from flowsdf.data.sources import RawShape, folder_of
 from flowsdf.data.stages import Job, finished, key_of, prepare_shape, sdf_backend, stage_keys
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.mesh import sample_surface
@@ -39,7 +38,7 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
     backend = sdf_backend()
     entries = _resumed(number_shapes(shapes), folder)
     paths = {shape.uid: shape.path for shape in shapes}
-    root = Path(os.path.commonpath([path.parent for path in paths.values() if path.exists()] or [folder]))
+    root = folder_of(shapes, folder)
     jobs = [Job(e, paths[e.uid], root, folder, stage_keys(e, backend, samples), backend, samples) for e in entries]
 
     def keep(number: int, outcome: dict[str, Stage] | Rejected) -> None:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import urllib.error
 from collections import Counter
 from collections.abc import Iterable
@@ -28,6 +29,12 @@ class RawShape(NamedTuple):
     source: str
     path: Path
     split: str | None
+
+
+def folder_of(shapes: Iterable[RawShape], otherwise: Path) -> Path:
+    """The folder that every mesh file that exists, and the files it names, must lie in."""
+    parents = [shape.path.parent for shape in shapes if shape.path.exists()]
+    return Path(os.path.commonpath(parents)) if parents else otherwise
 
 
 def redistributable(licence: str) -> bool:

@@ -121,8 +121,8 @@ def summarise(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
 
 def _agreement(prediction: Surface, truth: Truth, rng: np.random.Generator) -> dict[str, float]:
     drawn = sample_surface(prediction.mesh, len(truth.surface.points), rng)
-    there, nearest = truth.tree.query(drawn.points, workers=-1)
-    back, nearest_back = cKDTree(drawn.points).query(truth.surface.points, workers=-1)
+    there, nearest = truth.tree.query(drawn.points)
+    back, nearest_back = cKDTree(drawn.points).query(truth.surface.points)
     along = np.abs((drawn.normals * truth.surface.normals[nearest]).sum(1)).mean()
     along_back = np.abs((truth.surface.normals * drawn.normals[nearest_back]).sum(1)).mean()
     return {

@@ -1,6 +1,5 @@
 """The verdict on a claim: its declared test applied to what a run recorded."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -58,11 +57,6 @@ def judge(claim: Claim, metrics: Mapping[str, Values], run: Run | None) -> Verdi
     """
     name, reason = _finding(claim, metrics, run)
     return Verdict(claim.id, name, reason, scale(claim, run), run is not None and run.started < claim.declared)
-
-
-def headline(verdicts: Sequence[Verdict]) -> Counter[tuple[str, str]]:
-    """How many claims got each verdict at each scale."""
-    return Counter((verdict.name, verdict.scale) for verdict in verdicts)
 
 
 def at_thesis_scale(run: Run) -> bool:

@@ -12,11 +12,6 @@ def unsigned_distance(points: Points, mesh: Mesh) -> Values:
     return np.sqrt(squared)
 
 
-def closest_points(points: Points, mesh: Mesh) -> Points:
-    """The nearest point of the mesh's surface to each point."""
-    return igl.point_mesh_squared_distance(*_arrays(points, mesh))[2]
-
-
 def winding_number(points: Points, mesh: Mesh) -> Values:
     """Generalised winding number (Barill et al. 2018): 1 inside a closed mesh, 0 outside, fractions in a leaky one."""
     points, vertices, faces = _arrays(points, mesh)

@@ -83,16 +83,6 @@ def sample_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> Samples:
     return Samples(a + u * (b - a) + v * (c - a), face_normals(chosen), faces)
 
 
-def merge_vertices(mesh: Mesh) -> Mesh:
-    """The mesh with equal vertices made one, and without the unused vertices and the faces that lost a corner."""
-    _, first, same = np.unique(mesh.vertices, axis=0, return_index=True, return_inverse=True)
-    faces = same.reshape(-1)[mesh.faces]
-    a, b, c = faces.T
-    faces = faces[(a != b) & (b != c) & (c != a)]
-    used, compact = np.unique(faces, return_inverse=True)
-    return Mesh(mesh.vertices[first[used]], compact.reshape(-1, 3))
-
-
 def concatenate(meshes: Sequence[Mesh]) -> Mesh:
     """One mesh of all the parts, which share no vertex."""
     offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes[:-1]])

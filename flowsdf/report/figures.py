@@ -65,32 +65,19 @@ def curves(
     return figure
 
 
-def interval_bars(table: pd.DataFrame, *, name: str, value: str, low: str, high: str) -> Figure:
-    """One dot per row with its interval; columns `value`, `low`, `high` share one unit."""
-    set_style()
-    figure, axis = plt.subplots(figsize=(6.4, 0.6 + 0.32 * len(table)))
-    rows = np.arange(len(table))[::-1]
-    axis.hlines(rows, table[low], table[high], color=PALETTE[0], linewidth=2)
-    axis.plot(table[value], rows, "o", color=PALETTE[0])
-    axis.set_yticks(rows, table[name])
-    axis.set_xlabel(value)
-    axis.grid(axis="y", visible=False)
-    return figure
-
-
 def face_samples(corners: np.ndarray, normals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Points (n, 3), less than a pixel apart, that cover triangles (f, 3, 3) given in pixels, and their normals."""
     edges = np.linalg.norm(corners[:, :, :2] - np.roll(corners, 1, axis=1)[:, :, :2], axis=2).max(axis=1)
     steps = np.clip(np.ceil(edges * 1.3).astype(int) + 1, 1, 2000)
-    points, shading = [], []
+    both = np.concatenate((corners, normals), axis=2, dtype=np.float32).swapaxes(0, 1)  # (3, f, 6)
+    samples = []
     for step in np.unique(steps):
-        here = steps == step
         i, j = np.meshgrid(np.arange(step + 1), np.arange(step + 1), indexing="ij")
         inside = i + j <= step
-        weights = np.stack([i[inside], j[inside], (step - i - j)[inside]], axis=1) / step  # (k, 3)
-        points.append(np.einsum("kc,fcd->fkd", weights, corners[here]).reshape(-1, 3))
-        shading.append(np.einsum("kc,fcd->fkd", weights, normals[here]).reshape(-1, 3))
-    return np.concatenate(points), np.concatenate(shading)
+        weights = np.stack([i[inside], j[inside], (step - i - j)[inside]], axis=1, dtype=np.float32) / np.float32(step)
+        samples.append((weights @ both[:, steps == step].reshape(3, -1)).reshape(-1, 6))  # (k, 3) @ (3, f 6)
+    points, shading = np.split(np.concatenate(samples), 2, axis=1)
+    return points, shading
 
 
 def camera_frame(azimuth: float, elevation: float) -> Float[np.ndarray, "3 3"]:

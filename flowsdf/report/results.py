@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from IPython.display import display
 
 from flowsdf.data.faults import Failed
-from flowsdf.report.freshness import digest, read_json
+from flowsdf.report.freshness import digest
 from flowsdf.report.machine import machine, peak_gigabytes, stamp
 from flowsdf.report.parameters import PLACES, check, declared
 from flowsdf.report.places import ROOT, Places, places
@@ -167,8 +167,3 @@ def finish(
         "files": {name: digest((chapter.report / name).read_bytes()) for name in written},
     }
     write_json(chapter.report / "run.json", run)
-
-
-def metrics_of(folder: Path) -> dict[str, float]:
-    """The metrics of a finished chapter's folder."""
-    return read_json(folder / "metrics.json")

@@ -12,7 +12,7 @@ from torch import Tensor
 from flowsdf.conventions import Mesh
 from flowsdf.data import procedural
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact, read_samples
-from flowsdf.data.executor import run_tasks
+from flowsdf.data.executor import map_tasks
 from flowsdf.data.files import read_arrays
 from flowsdf.data.manifest import STAGES, Entry
 from flowsdf.data.sdf import exact_sdf
@@ -79,26 +79,30 @@ def exact_check(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
     The surface error is the mean distance of mesh vertices from the raw surface, in voxels of the closing; the sign
     error is the share of uniform points, a quarter of them, whose sign differs from the exact occupancy.
     """
-    rows = []
-    for entry in entries:
-        shape = procedural.by_uid(entry.uid)
-        arrays = read_arrays(artefact(folder, "watertight", entry), centre=np.float64, scale=np.float64)
-        points, sdf = (array[0] for array in read_samples(folder, [entry]))
-        uniform = slice(len(points) // 2, None, 4)
-        exact = procedural.occupancy(shape, points[uniform] * arrays["scale"] + arrays["centre"])
-        mesh, raw = read_mesh_artefact(folder, entry), procedural.clean_mesh(shape)
-        raw = Mesh((raw.vertices - arrays["centre"]) / arrays["scale"], raw.faces)
-        error = unsigned_distance(mesh.vertices[::7], raw).mean() / (2 / 127)
-        ratio = volume(mesh) / (8 * exact.mean()) if exact.any() else np.nan
-        rows.append((entry.name, entry.category, error, ((sdf[uniform] < 0) != exact).mean(), ratio))
+    measured = map_tasks(_against_exact, [(folder, entry) for entry in entries], label="exact solids")
+    rows = [(e.name, e.category, *values) for e, values in zip(entries, measured, strict=True)]
     return pd.DataFrame(rows, columns=["shape", "category", "surface error (voxels)", "sign error", "volume ratio"])
+
+
+def _against_exact(task: tuple[Path, Entry]) -> tuple[float, float, float]:
+    folder, entry = task
+    shape = procedural.by_uid(entry.uid)
+    arrays = read_arrays(artefact(folder, "watertight", entry), centre=np.float64, scale=np.float64)
+    points, sdf = (array[0] for array in read_samples(folder, [entry]))
+    uniform = slice(len(points) // 2, None, 4)
+    exact = procedural.occupancy(shape, points[uniform] * arrays["scale"] + arrays["centre"])
+    mesh, raw = read_mesh_artefact(folder, entry), procedural.clean_mesh(shape)
+    raw = Mesh((raw.vertices - arrays["centre"]) / arrays["scale"], raw.faces)
+    error = unsigned_distance(mesh.vertices[::7], raw).mean() / (2 / 127)
+    ratio = volume(mesh) / (8 * exact.mean()) if exact.any() else np.nan
+    return error, ((sdf[uniform] < 0) != exact).mean(), ratio
 
 
 def compare_backends(
     jobs: Sequence[tuple[Path, Entry, int]], *, folder: Path | None = None
 ) -> tuple[dict[str, Tensor], dict]:
     """Ours beside mesh-to-sdf's distances on the same points of each (folder, shape, count): ``pairs`` (s, n, 2)."""
-    pairs = run_tasks(_both_backends, jobs, label="mesh-to-sdf")
+    pairs = map_tasks(_both_backends, jobs, label="mesh-to-sdf")
     return {"pairs": torch.as_tensor(np.stack(pairs))}, {}
 
 

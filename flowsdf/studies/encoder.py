@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from flowsdf.data import procedural
 from flowsdf.data.encoders import SHIPPED
-from flowsdf.data.executor import run_tasks
+from flowsdf.data.executor import map_tasks
 from flowsdf.data.features import normalise, small_encoder
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.mesh import normalise as to_unit_sphere
@@ -45,7 +45,7 @@ class Branch(nn.Module):
 
 def training_views(shapes: int) -> UInt8[Tensor, "s v h w 3"]:
     """The same views of each of the first ``shapes`` procedural training shapes."""
-    images = run_tasks(_views, range(shapes), label="rendering")
+    images = map_tasks(_views, range(shapes), label="rendering")
     return torch.stack([torch.from_numpy(views) for views in images])
 
 

@@ -1,6 +1,6 @@
 """Scores of predicted surfaces against the true shapes of a prepared folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,47 +10,50 @@ from scipy.spatial import cKDTree
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.data.artefacts import read_mesh_artefact
-from flowsdf.data.executor import run_tasks
+from flowsdf.data.executor import map_tasks
 from flowsdf.data.manifest import Entry
-from flowsdf.evaluation.scores import FAILED_DISTANCE, Truth, score, summarise, truth_samples, view_iou
+from flowsdf.evaluation.scores import FAILED_DISTANCE, score, summarise, truth_samples, view_iou
 from flowsdf.geometry.distance import inside, signed_distance
 from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import sample_surface
-from flowsdf.train.progress import progress
 
 RESAMPLED = 2**32  # apart from the seeds of the truths: the floor is another sampling of the same surface
 SILHOUETTE_PIXELS = 128
+FEW = 5
 SHOWN = ("iou", "chamfer_l1", "chamfer_l2", "f_001", "f_002", "f_005", "iou_near", "normal_consistency", "view_iou")
 
 
-def truths(folder: Path, entries: Sequence[Entry], *, surface_points: int, volume_points: int) -> list[Truth]:
-    """What the scores need of each true shape."""
-    meshes = ((entry, read_mesh_artefact(folder, entry)) for entry in entries)
-    return [
-        truth_samples(
-            mesh,
-            lambda points, mesh=mesh: inside(points, mesh),
-            seed=entry.index,
-            surface_points=surface_points,
-            volume_points=volume_points,
-        )
-        for entry, mesh in progress(meshes, "truths", len(entries))
-    ]
-
-
-def score_rows(rows: Mapping[str, Sequence[Surface]], true: Sequence[Truth], entries: Sequence[Entry]) -> pd.DataFrame:
-    """One line per row of the table and shape: every score of each surface against its truth."""
-    work = [(row, i) for row in rows for i in range(len(entries))]
+def score_rows(
+    rows: Mapping[str, Sequence[Surface]],
+    folder: Path,
+    entries: Sequence[Entry],
+    *,
+    surface_points: int,
+    volume_points: int,
+) -> pd.DataFrame:
+    """One line per row of the table and shape: every score of each surface against the true shape in ``folder``."""
+    counts = {"surface_points": surface_points, "volume_points": volume_points}
+    tasks = [(folder, e, i, [answers[i] for answers in rows.values()], counts) for i, e in enumerate(entries)]
+    scored = _each(_scores, tasks, label="scores")
     return pd.DataFrame(
-        {
-            "row": row,
-            "shape": entries[i].name,
-            "category": entries[i].category,
-            "split": entries[i].split,
-            **score(rows[row][i], true[i], seed=RESAMPLED + i),
-        }
-        for row, i in progress(work, "scores")
+        {"row": row, "shape": e.name, "category": e.category, "split": e.split, **scored[i][k]}
+        for k, row in enumerate(rows)
+        for i, e in enumerate(entries)
     )
+
+
+def _scores(task: tuple[Path, Entry, int, list[Surface], dict[str, int]]) -> list[dict[str, float]]:
+    from flowsdf.data.views import silhouettes  # whose renderer most processes do without
+
+    folder, entry, number, answers, counts = task
+    mesh = read_mesh_artefact(folder, entry)
+    truth = truth_samples(mesh, lambda points: inside(points, mesh), seed=entry.index, **counts)
+    seen = silhouettes(mesh, size=SILHOUETTE_PIXELS)
+    return [
+        score(answer, truth, seed=RESAMPLED + number)
+        | {"view_iou": view_iou(silhouettes(answer.mesh, size=SILHOUETTE_PIXELS), seen)}
+        for answer in answers
+    ]
 
 
 def summary(table: pd.DataFrame, *, by: str = "row") -> pd.DataFrame:
@@ -66,25 +69,18 @@ def summary(table: pd.DataFrame, *, by: str = "row") -> pd.DataFrame:
 
 def resampled(folder: Path, entries: Sequence[Entry], resolution: int) -> list[Surface]:
     """The true surfaces with their exact distances on the extraction grid: the floor that no prediction can beat."""
-    meshes = [read_mesh_artefact(folder, entry) for entry in entries]
-    return [
-        Surface(mesh, sparse_grid(lambda points, mesh=mesh: signed_distance(points, mesh), resolution, steepness=1.05))
-        for mesh in meshes
-    ]
+    return _each(_resampled, [(folder, entry, resolution) for entry in entries], label="truths resampled")
 
 
-def view_ious(rows: Mapping[str, Sequence[Surface]], meshes: Sequence[Mesh]) -> Float[np.ndarray, " n"]:
-    """The silhouettes' IoU from the fixed views of every surface, ordered as in ``score_rows``."""
-    tasks = [(mesh, [answers[i].mesh for answers in rows.values()]) for i, mesh in enumerate(meshes)]
-    return np.array(run_tasks(_silhouette_ious, tasks, label="silhouettes")).T.ravel()
+def _resampled(task: tuple[Path, Entry, int]) -> Surface:
+    folder, entry, resolution = task
+    mesh = read_mesh_artefact(folder, entry)
+    return Surface(mesh, sparse_grid(lambda points: signed_distance(points, mesh), resolution, steepness=1.05))
 
 
-def _silhouette_ious(task: tuple[Mesh, list[Mesh]]) -> list[float]:
-    from flowsdf.data.views import silhouettes  # a renderer belongs in a worker
-
-    truth, answers = task
-    seen = silhouettes(truth, size=SILHOUETTE_PIXELS)
-    return [view_iou(silhouettes(mesh, size=SILHOUETTE_PIXELS), seen) for mesh in answers]
+def _each(function: Callable, tasks: list, *, label: str) -> list:
+    """The function of each task: here where they are few, as starting workers takes longer than two or three tasks."""
+    return [function(task) for task in tasks] if len(tasks) < FEW else map_tasks(function, tasks, label=label)
 
 
 def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:

@@ -70,12 +70,13 @@ def answers(
 ) -> dict[str, list[Surface]]:
     """The surfaces of every row: trivial answers, predicted codes decoded, and the truth resampled."""
     used = sorted({int(index) for row in choices.values() for index in row})
-    known = dict(zip(used, resampled(folder, [train[i] for i in used], resolution), strict=True))
+    true = resampled(folder, [*(train[i] for i in used), *unseen], resolution)
+    known = dict(zip(used, true[: len(used)], strict=True))
     rows = {name: [known[int(i)] for i in row] for name, row in choices.items()}
     for name, z in codes.items():
         distinct = surfaces(decoder, z, resolution)
         rows[name] = distinct * (len(unseen) // len(distinct))
-    return rows | {"floor": resampled(folder, unseen, resolution)}
+    return rows | {"floor": true[len(used) :]}
 
 
 def of_the_right_kind(
