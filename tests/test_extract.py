@@ -156,3 +156,15 @@ def test_isosurface_lies_where_the_grid_says():
     mesh = isosurface(grid)
     np.testing.assert_allclose(mesh.vertices[:, 0], 0.3, atol=1e-6)
     assert np.ptp(mesh.vertices[:, 1:], axis=0) == pytest.approx((2, 2))
+
+
+def test_what_a_field_says_of_far_points_is_taken_for_far_and_no_more():
+    sphere = implicit.sphere(0.6)
+
+    def exaggerated(points):
+        distance = sphere(points)
+        return np.where(np.abs(distance) > 0.1, 20 * distance, distance)
+
+    sparse, dense = extract(exaggerated, 96), extract_dense(exaggerated, 96)
+    np.testing.assert_array_equal(sparse.mesh.faces, dense.mesh.faces)
+    np.testing.assert_array_equal(sparse.mesh.vertices, dense.mesh.vertices)

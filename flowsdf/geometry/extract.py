@@ -6,8 +6,8 @@ from skimage.measure import marching_cubes
 from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points, Surface
 
 STEEPNESS = 1.2  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
+TRUSTED = 0.1  # what a decoder says of larger distances, clamped in its training, is no more than that they are larger
 COARSE_ERROR = 0.004  # how far a cheaper version of a field may be off; bfloat16's error near a surface is a fifth
-_CORNERS = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing="ij"), -1).reshape(8, 3)
 
 
 def extract(field: Field, resolution: int, *, coarse: Field | None = None, steepness: float = STEEPNESS) -> Surface:
@@ -15,9 +15,9 @@ def extract(field: Field, resolution: int, *, coarse: Field | None = None, steep
 
     The mesh equals ``extract_dense``'s wherever the field is no steeper than ``steepness``. ``coarse`` may be a
     cheaper version of the field, off by at most COARSE_ERROR: it says where the surface is, the field itself is
-    evaluated at every corner of every cell that the surface crosses.
+    evaluated at both ends of every edge that the surface crosses.
     """
-    grid = sparse_grid(field, resolution, coarse=coarse, steepness=steepness)
+    grid = sparse_grid(field, resolution, coarse=coarse, steepness=steepness, trusted=TRUSTED)
     return Surface(isosurface(grid), grid)
 
 
@@ -29,11 +29,13 @@ def sparse_grid(
     coarsest: int = 32,
     coarse: Field | None = None,
     steepness: float = STEEPNESS,
+    trusted: float = np.inf,
 ) -> Grid:
     """Values on the nodes of [-half_extent, half_extent]^3, exact in every cell that may hold a zero.
 
     Starts on a lattice of at least ``coarsest`` cells a side and halves the spacing of every cell whose corners
-    cannot rule out a zero; the other nodes hold interpolated values of the right sign.
+    cannot rule out a zero; the other nodes hold interpolated values of the right sign. Larger values than ``trusted``
+    count as no more than that.
     """
     spacing = 2 * half_extent / (resolution - 1)
     strides = [stride for stride in (8, 4, 2, 1) if resolution // stride >= coarsest or stride == 1]
@@ -42,12 +44,11 @@ def sparse_grid(
     level = coarse or field
     grid = np.asarray(level(_positions(nodes * strides[0], spacing, half_extent)), np.float32).reshape((side,) * 3)
     for stride in strides[1:]:
-        half_diagonal = np.sqrt(3) * stride * spacing  # of the cell being split
-        wanted = _split(_undecided(grid, steepness * half_diagonal))
+        wanted = _split(_undecided(grid, steepness * 2 * stride * spacing, trusted))
         grid = _upsampled(grid)
         grid[wanted] = level(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
     if coarse:
-        wanted = _corners(_undecided(grid, COARSE_ERROR))
+        wanted = _ends(grid, COARSE_ERROR)
         grid[wanted] = field(_positions(np.argwhere(wanted), spacing, half_extent))
     return np.ascontiguousarray(grid[:resolution, :resolution, :resolution])
 
@@ -83,21 +84,37 @@ def _split(cells: np.ndarray) -> np.ndarray:
     return nodes
 
 
-def _corners(cells: np.ndarray) -> np.ndarray:
-    """The nodes of the marked cells: (n, n, n) -> (n + 1, n + 1, n + 1)."""
-    side = len(cells)
-    nodes = np.zeros((side + 1,) * 3, bool)
-    for corner in _CORNERS:
-        nodes[tuple(slice(o, o + side) for o in corner)] |= cells
-    return nodes
+def _ends(grid: np.ndarray, error: float) -> np.ndarray:
+    """Both ends of every edge that a zero crosses if the values are right to within ``error``."""
+    ends = np.zeros(grid.shape, bool)
+    for axis in range(3):
+        a, b = (np.moveaxis(grid, axis, 0)[part] for part in (slice(-1), slice(1, None)))
+        crossed = (np.minimum(a, b) <= error) & (np.maximum(a, b) >= -error)
+        along = np.moveaxis(ends, axis, 0)
+        along[:-1] |= crossed
+        along[1:] |= crossed
+    return ends
 
 
-def _undecided(grid: np.ndarray, reach: float) -> np.ndarray:
-    """Cells that may hold a zero: a corner within reach of one, or corners of both signs."""
-    side = len(grid) - 1
-    corners = [grid[tuple(slice(o, o + side) for o in corner)] for corner in _CORNERS]
-    low, high = np.minimum.reduce(corners), np.maximum.reduce(corners)
-    return (low <= reach) & (high >= -reach)
+def _undecided(grid: np.ndarray, change: float, trusted: float) -> np.ndarray:
+    """Cells that may hold a zero of a field that changes by at most ``change`` along an edge.
+
+    No point of a cell is further than sqrt(3) edges from one corner, 3/2 from the nearer one of an edge, sqrt(3/2) from
+    the nearest one of a face, sqrt(3/4) from the nearest of all: values beyond that, all of one sign, rule out a zero.
+    """
+    corners = _at_corners(grid)
+    positive = corners[0, 0, 0] > 0
+    decided = np.zeros_like(positive)
+    size = np.minimum(np.abs(corners), trusted)
+    for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
+        nearest = size.min(axes, keepdims=True).max((0, 1, 2))
+        decided |= nearest > np.sqrt(3 - 0.75 * len(axes)) * change
+    return ~(decided & ((corners > 0) == positive).all((0, 1, 2)))
+
+
+def _at_corners(grid: np.ndarray) -> np.ndarray:
+    """The values at the corners of every cell: (n + 1, n + 1, n + 1) -> (2, 2, 2, n, n, n)."""
+    return np.lib.stride_tricks.sliding_window_view(grid, (2, 2, 2)).transpose(3, 4, 5, 0, 1, 2)
 
 
 def _upsampled(grid: np.ndarray) -> np.ndarray:

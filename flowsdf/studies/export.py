@@ -40,7 +40,7 @@ FOLDER = Path(__file__).parents[1] / "checkpoint"
 FILE = "image_to_mesh.safetensors"
 LARGEST = 14_000_000  # bytes: with the encoder's 11 MB no more than 25 MB
 KEPT_WHOLE = ("latents", "mean", "deviation")  # small, and every rounding of theirs would shift every code
-SETTINGS = {"width": 256, "layers": 4, "heads": 4, "steps": 1500, "batch": 32, "rate": 5e-4, "ema": 0.995, "seed": 0}
+SETTINGS = {"width": 256, "layers": 4, "heads": 4, "steps": 4000, "batch": 64, "rate": 5e-4, "ema": 0.995, "seed": 0}
 
 
 class Model(NamedTuple):
