@@ -18,7 +18,7 @@ held_out_categories = 8
 most = 0
 samples = 200000
 reference_shapes = 2
-reference_points = 50000
+reference_points = 30000
 
 # %%
 import numpy as np

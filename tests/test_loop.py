@@ -15,7 +15,7 @@ from torch import nn
 
 from flowsdf.data.faults import Failed
 from flowsdf.train import checkpoint
-from flowsdf.train.loop import Record, autocast_dtype, averaged, cosine, generator_at, train
+from flowsdf.train.loop import Average, Record, autocast_dtype, cosine, generator_at, train
 
 torch.set_num_threads(1)
 SPAWN = multiprocessing.get_context("forkserver")
@@ -32,7 +32,7 @@ class Problem:
         self.module["codes"] = nn.Embedding(5, 3)
         rates = [{"params": self.module[name].parameters(), "lr": lr} for name, lr in (("net", 1e-2), ("codes", 1e-3))]
         self.optimizer = torch.optim.Adam(rates)
-        self.ema = averaged(self.module, 0.9)
+        self.ema = Average(self.module, 0.9)
         self.calls = 0
 
     def loss_at(self, step: int) -> torch.Tensor:

@@ -14,7 +14,7 @@ BANDS = 6
 ENCODED_DIM = 3 + 6 * BANDS  # 39
 CLAMP = 0.1  # delta of the clamped L1; the thesis does not give one
 LATENT_PENALTY = 1e-5  # weight of the squared norm of a latent
-ROWS = {"cpu": 4096}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
+ROWS = {"cpu": 2048}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
 ROWS_ELSEWHERE = 1 << 18
 
 

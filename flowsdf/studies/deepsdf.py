@@ -12,11 +12,12 @@ from flowsdf.conventions import Surface
 from flowsdf.data.faults import Failed
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
-from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
+from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
 LATENT_INIT = 0.01  # standard deviation
 WARMUP = 100  # steps
+EMA_EVERY = 8  # steps
 ORDER_SEED = 2**32  # apart from the seeds of the points
 
 
@@ -54,7 +55,7 @@ def fit_decoder(
     device = best_device()
     model = AutoDecoder(len(points), width, depth).to(device)
     points, sdf = points.to(device), sdf.to(device)
-    mean = averaged(model, ema)
+    mean = Average(model, ema, every=EMA_EVERY)
     groups = [(model.decoder, decoder_rate), (model.latents, latent_rate)]
     optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups], fused=True)
 

@@ -17,7 +17,7 @@ from flowsdf.data.features import normalise, small_encoder
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.geometry.mesh import normalise as to_unit_sphere
 from flowsdf.train.fits import fit
-from flowsdf.train.loop import autocast_dtype, averaged, cosine, generator_at, train
+from flowsdf.train.loop import Average, autocast_dtype, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
 IMAGE, SMALL = 112, 56  # pixels a side: of a render and the last steps, of all steps before
@@ -81,7 +81,7 @@ def distil(
     student = Branch()
     if start:
         student.load_state_dict(start)
-    teacher = averaged(student, TEACHER_DECAY)
+    teacher = Average(student, TEACHER_DECAY)
     near = (directions() @ directions().T).argsort(1, descending=True)[:, :AROUND]
 
     def loss_at(step: int) -> Tensor:

@@ -12,10 +12,11 @@ from flowsdf.generative.diffusion import cosine_alpha_bar, sample, x0_loss
 from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
-from flowsdf.train.loop import autocast_dtype, averaged, best_device, cosine, generator_at, train
+from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
 MAX_VIEWS = 8
+EMA_EVERY = 8  # steps
 LOSS_DECAY = 0.999  # of the exponential moving average of the loss that the thesis quotes
 
 
@@ -70,7 +71,7 @@ def fit_predictor(
     codes, mean, deviation = standardise(latents.cpu())
     kind = Regressor if deterministic else LatentDiT
     network = kind(features.shape[-1], latents.shape[1], width, layers, heads).to(device)
-    averaged_network = averaged(network, ema)
+    averaged_network = Average(network, ema, every=EMA_EVERY)
     alpha_bar = cosine_alpha_bar().to(device)
 
     def loss_at(step: int) -> Tensor:

@@ -29,6 +29,17 @@ class Record(NamedTuple):
     seconds: float
 
 
+class Average(AveragedModel):
+    """A copy of `module`, as `.module`, that `train` keeps at the moving average of its weights: `decay` a step.
+
+    An average over hundreds of steps is as good when taken `every` few of them, and costs less.
+    """
+
+    def __init__(self, module: nn.Module, decay: float, *, every: int = 1) -> None:
+        super().__init__(module, multi_avg_fn=get_ema_multi_avg_fn(decay**every), use_buffers=False)
+        self.every = every
+
+
 def train(
     loss_at: Callable[[int], Tensor],
     module: nn.Module,
@@ -36,7 +47,7 @@ def train(
     *,
     steps: int,
     schedule: Callable[[int], float] = lambda step: 1.0,
-    ema: AveragedModel | None = None,
+    ema: Average | None = None,
     autocast: torch.dtype | None = None,
     folder: Path | None = None,
     every: int = 1000,
@@ -75,7 +86,7 @@ def train(
             log[step, 0], log[step, 1] = loss.detach(), time.perf_counter() - began
             yield Record(step, loss.detach(), time.perf_counter() - began)
             optimizer.step()
-            if ema is not None:
+            if ema is not None and ((step + 1) % ema.every == 0 or step + 1 == steps):
                 ema.update_parameters(module)
             if keeper and (keep or caught):
                 state = {**checkpoint.pack(module, optimizer, ema), "log": log[: step + 1]}
@@ -101,11 +112,6 @@ def cosine(steps: int, *, warmup: int = 0) -> Callable[[int], float]:
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
     return multiplier
-
-
-def averaged(module: nn.Module, decay: float) -> AveragedModel:
-    """A copy of `module`, as `.module`, that `train` keeps at the exponential moving average of its weights."""
-    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
 
 
 def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype | None:
