@@ -16,9 +16,9 @@ few = 20
 most = 0
 width = 512
 depth = 8
-few_steps = 6000
+few_steps = 8000
 ablation_steps = 600
-all_epochs = 250
+all_epochs = 310
 shapes_per_step = 4
 points_per_step = 256
 decoder_rate = 5.0e-4
@@ -90,7 +90,8 @@ table = pd.DataFrame.from_dict({name: {"shapes": count, **numbers} for name, (co
 table["SDF L1 (mean)"] = {name: error.mean() for name, error in errors.items()}
 table["SDF L1 (max)"] = {name: error.max() for name, error in errors.items()}
 table["latent pairwise cosine"] = cosines
-table["seconds"] = {name: fit.facts["seconds"] for name, fit in fitted.items()}
+for fact in ("seconds", "threads"):
+    table[fact] = {name: fit.facts[fact] for name, fit in fitted.items()}
 table = table.fillna({"latent_rate": latent_rate}).rename_axis("run").reset_index()
 results.save_table(chapter, table, "configurations", caption=f"Clamped L1 over every {stride}th point of each shape.")
 
@@ -98,7 +99,9 @@ results.save_table(chapter, table, "configurations", caption=f"Clamped L1 over e
 columns = ["step", "seconds", "loss"]
 curve = pd.concat(pd.DataFrame(fit.facts["curve"], columns=columns).assign(run=name) for name, fit in fitted.items())
 figure = figures.curves(curve, x="seconds", y="loss", label="run")
-results.save_figure(chapter, figure, "loss", caption="Training loss against seconds of training, for every run.")
+results.save_figure(
+    chapter, figure, "loss", caption="Training loss against seconds of training; the runs train side by side."
+)
 
 # %% [markdown]
 # ## Healthy numbers, blob meshes?
@@ -165,7 +168,7 @@ if wheel is not None:
 
 # %%
 decoder, latents = models["all"]
-null = deepsdf.error_per_shape(decoder, latents.mean(0).expand_as(latents), *(part[:, ::4] for part in held_against))
+null = deepsdf.error_per_shape(decoder, latents.mean(0).expand_as(latents), *held_against)
 worst = np.argsort(-errors["all"])[:10]
 worst_surfaces = deepsdf.surfaces(decoder, latents[worst], resolution)
 meshes = [*(artefacts.read_mesh_artefact(folder, train[i]) for i in worst), *(s.mesh for s in worst_surfaces)]

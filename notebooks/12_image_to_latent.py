@@ -140,13 +140,14 @@ results.save_table(chapter, pd.DataFrame(table), "schedule", caption="Loss by ti
 some = image_to_latent.first(given.several, 32)
 strengths = {name: image_to_latent.condition_strength(models[name], some, seed=seed) for name in counts}
 strength = pd.DataFrame.from_dict(strengths, orient="index").rename_axis("run").reset_index()
-results.save_table(chapter, strength, "condition", caption="What the views change, and between over within variance.")
+caption = f"What the views change, over {len(some.mask)} shapes; between over within variance."
+results.save_table(chapter, strength, "condition", caption=caption)
 
 # %%
 same = train[:examples]
 from_images = deepsdf.surfaces(decoders["all"], recalled["all"][:examples], resolution)
 wheel = [i for i, e in enumerate(same) if e.category == "wagon_wheel"][:1]
-shown = list(dict.fromkeys([*wheel, *range(0, examples, 2)]))[:5]
+shown = list(dict.fromkeys([*wheel, *range(0, examples, 2 if examples > 5 else 1)]))[:5]
 rows = [artefacts.read_images(folder, train[i])[int(given.chosen[i, 0])] for i in shown]
 rows += [figures.shade(artefacts.read_mesh_artefact(folder, train[i])) for i in shown]
 rows += [figures.shade(from_images[i].mesh) for i in shown]
@@ -210,7 +211,8 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # %%
 seen_scores = scoring.score_rows({"training shapes": from_images}, folder, same, **drawn)
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
-results.save_table(chapter, gaps, "gap", caption="IoU of the diffusion model: unseen minus training shapes.")
+caption = f"IoU of the diffusion model: unseen minus the first {examples} training shapes."
+results.save_table(chapter, gaps, "gap", caption=caption)
 kinds = study.category_table(rows, objects, train, known)
 results.save_table(chapter, kinds, "category", caption="Category of the nearest training shape, by surface distance.")
 

@@ -6,9 +6,9 @@ import torch
 
 from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
-from flowsdf.geometry.extract import COARSE_ERROR, extract, extract_dense, isosurface, sparse_grid
+from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, extract, extract_dense, isosurface, sparse_grid
 from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
-from flowsdf.models.deepsdf import DeepSDF, field
+from flowsdf.models.deepsdf import CLAMP, DeepSDF, field
 
 FIELDS = {
     "sphere": implicit.sphere(0.7),
@@ -159,6 +159,7 @@ def test_isosurface_lies_where_the_grid_says():
 
 
 def test_what_a_field_says_of_far_points_is_taken_for_far_and_no_more():
+    assert TRUSTED == CLAMP
     sphere = implicit.sphere(0.6)
 
     def exaggerated(points):

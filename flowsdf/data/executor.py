@@ -103,7 +103,7 @@ def _alone(function, task, number: int, label: str):
     with open_executor(1) as (executor, _):
         future = executor.submit(_guarded, function, task)
         if _lost(future.exception()):
-            return Rejected("killed_worker", "the worker process was killed twice on this shape")
+            return Rejected("killed_worker", "the worker process was killed twice on this task")
         return _outcome(future, number, label)
 
 

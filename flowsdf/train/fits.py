@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -54,38 +55,50 @@ def fit(study: Study, *data: object, store: Path, name: str, parameters: dict, i
 class Job(NamedTuple):
     """One of several fits: its data, parameters and inputs, as ``fit`` takes them."""
 
-    data: tuple[Tensor, ...]
+    data: tuple
     parameters: dict
     inputs: dict[str, str]
 
 
 def fit_all(study: Study, jobs: Mapping[str, Job], *, store: Path) -> dict[str, Fit]:
-    """``fit`` of every job under its name: on a CPU side by side, in this order, each on its share of the cores.
+    """``fit`` of every job under its name: on a CPU side by side in processes of this machine, in this order.
 
-    Two small networks on a thread each train faster than one after the other on two threads.
+    Two small networks on a thread each train faster than one after the other on two threads. Each has one thread; the
+    first, which should be the longest, has the cores that the others leave.
     """
-    if not torch.cuda.is_available():
+    if not torch.cuda.is_available() and not os.environ.get("SCHEDULER"):
         keys = {name: fingerprint(job.parameters, job.inputs, [study.__module__]) for name, job in jobs.items()}
-        threads = max(1, (os.cpu_count() or 1) // len(jobs))  # of all jobs: a resumed run rounds like an unbroken one
+        rest = max(1, (os.cpu_count() or 1) - len(jobs) + 1)
+        threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one
         missing = [name for name in jobs if not (_place(store, name, keys[name]) / "result.json").exists()]
-        map_tasks(
-            _fit_in_worker, [_by_value(study, jobs[name], store, name, threads) for name in missing], label="fits"
-        )
+        try:
+            tasks = [(study, _filed(jobs[n], store / "data" / n), store, n, threads[n]) for n in missing]
+            map_tasks(_fit_in_worker, tasks, label="fits")
+        finally:
+            shutil.rmtree(store / "data", ignore_errors=True)
     return {
         n: fit(study, *j.data, store=store, name=n, parameters=j.parameters, inputs=j.inputs) for n, j in jobs.items()
     }
 
 
-def _by_value(study: Study, job: Job, *rest: object) -> tuple:
-    """A task for another process, its tensors as arrays: they would go through shared memory, often too little."""
-    return study, job._replace(data=tuple(tensor.cpu().numpy() for tensor in job.data)), *rest
+def _filed(job: Job, folder: Path) -> Job:
+    """The job with its data as files, which processes can share; shared memory is often too little."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, tensor in enumerate(job.data):
+        np.save(folder / f"{number}.npy", tensor.cpu().numpy())
+    return job._replace(data=tuple(folder / f"{number}.npy" for number in range(len(job.data))))
 
 
 def _fit_in_worker(task: tuple[Study, Job, Path, str, int]) -> None:
     study, job, store, name, threads = task
     torch.set_num_threads(threads)
-    data = [torch.from_numpy(array) for array in job.data]
-    fit(study, *data, store=store, name=name, parameters=job.parameters, inputs=job.inputs)
+    data = [torch.from_numpy(np.load(path, mmap_mode="c")) for path in job.data]  # c: nothing is written back
+    try:
+        fit(study, *data, store=store, name=name, parameters=job.parameters, inputs=job.inputs)
+    except Failed as failed:
+        raise Failed(f"{name}: {failed}") from None
+    except SystemExit as stopped:  # its checkpoint is written; a pool waits for ever for a worker that goes on
+        os._exit(int(stopped.code or 0))
 
 
 def _place(store: Path, name: str, key: str) -> Path:
