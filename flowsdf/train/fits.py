@@ -102,7 +102,7 @@ def _fit_in_worker(task: tuple[Study, Job, Path, str, int]) -> None:
 
 
 def _place(store: Path, name: str, key: str) -> Path:
-    return store / f"{name}-{key[:12]}"
+    return store / f"{name.replace(' ', '_')}-{key[:12]}"
 
 
 def _stored(path: Path) -> Fit | None:
