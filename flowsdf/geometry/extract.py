@@ -33,6 +33,8 @@ def sparse_grid(
 ) -> Grid:
     """Values on the nodes of [-half_extent, half_extent]^3, exact in every cell that may hold a zero.
 
+    With ``coarse``, exact at the ends of the edges that a zero crosses, where a surface takes its vertices from.
+
     Starts on a lattice of at least ``coarsest`` cells a side and halves the spacing of every cell whose corners
     cannot rule out a zero; the other nodes hold interpolated values of the right sign. Larger values than ``trusted``
     count as no more than that.
