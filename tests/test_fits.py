@@ -24,6 +24,8 @@ def study(*data: object, folder: Path, rate: float, steps: int) -> tuple[dict[st
 
 study.__module__ = "flowsdf.models.deepsdf"
 PARAMETERS, INPUTS = {"rate": 0.5, "steps": 4}, {"samples": "abc"}
+DECODER = {"width": 16, "depth": 4, "shapes_per_step": 2, "points_per_step": 20, "seed": 0, "ema": 0.5}
+DECODER |= {"decoder_rate": 1e-3, "latent_rate": 1e-3}
 
 
 @pytest.fixture(autouse=True)
@@ -75,10 +77,8 @@ def test_a_broken_result_is_made_again(tmp_path: Path) -> None:
 
 def test_fits_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> None:
     points, sdf = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
-    settings = {"width": 16, "depth": 4, "shapes_per_step": 2, "points_per_step": 20, "seed": 0, "ema": 0.5}
-    settings |= {"decoder_rate": 1e-3, "latent_rate": 1e-3}
     data = {"short": (3, (points, sdf)), "long": (5, (points[:1], sdf[:1]))}
-    jobs = {name: fits.Job(given, settings | {"steps": steps}, {}) for name, (steps, given) in data.items()}
+    jobs = {name: fits.Job(given, DECODER | {"steps": steps}, {}) for name, (steps, given) in data.items()}
     found = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
     assert list(found) == ["short", "long"] and [len(fit.facts["curve"]) for fit in found.values()] == [3, 5]
     for name, job in jobs.items():
@@ -91,10 +91,8 @@ def test_fits_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> Non
 
 def test_one_of_several_fits_fails_by_its_name(tmp_path: Path) -> None:
     data = torch.full((2, 50, 3), float("nan")), torch.zeros(2, 50)
-    settings = {"width": 16, "depth": 4, "shapes_per_step": 2, "points_per_step": 20, "seed": 0, "ema": 0.5}
-    settings |= {"decoder_rate": 1e-3, "latent_rate": 1e-3, "steps": 3}
     with pytest.raises(Failed, match="broken: training diverged"):
-        fits.fit_all(deepsdf.fit_decoder, {"broken": fits.Job(data, settings, {})}, store=tmp_path)
+        fits.fit_all(deepsdf.fit_decoder, {"broken": fits.Job(data, DECODER | {"steps": 3}, {})}, store=tmp_path)
     assert [path.name[:6] for path in tmp_path.iterdir()] == ["broken"]
 
 

@@ -84,9 +84,10 @@ def fit_all(study: Study, jobs: Mapping[str, Job], *, store: Path) -> dict[str, 
 def _filed(job: Job, folder: Path) -> Job:
     """The job with its data as files, which processes can share; shared memory is often too little."""
     folder.mkdir(parents=True, exist_ok=True)
-    for number, tensor in enumerate(job.data):
-        np.save(folder / f"{number}.npy", tensor.cpu().numpy())
-    return job._replace(data=tuple(folder / f"{number}.npy" for number in range(len(job.data))))
+    paths = tuple(folder / f"{number}.npy" for number in range(len(job.data)))
+    for path, tensor in zip(paths, job.data, strict=True):
+        np.save(path, tensor.cpu().numpy())
+    return job._replace(data=paths)
 
 
 def _fit_in_worker(task: tuple[Study, Job, Path, str, int]) -> None:
