@@ -38,6 +38,7 @@ def full() -> dict[str, Callable[[], Row]]:
         "views_steady": lambda: view.views_steady(faces=20_000, total=5_000, window=500),
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=5),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=5, steps=300, width=512, depth=8),
+        "field": lambda: networks.decoder_field(decoders(), points=200_000, rounds=3),
         "extraction_128": lambda: networks.extraction(decoders()[:1], resolution=128, shapes=5),
         "extraction": lambda: networks.extraction(decoders(), resolution=256, shapes=1),
     }
@@ -60,6 +61,7 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
         "views_steady": lambda: view.views_steady(faces=1_000, total=20, window=10),
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=1),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=1, steps=3, width=32, depth=4),
+        "field": lambda: networks.decoder_field(decoders, points=2_000, rounds=1),
         "extraction_128": lambda: networks.extraction(decoders[:1], resolution=33, shapes=1),
         "extraction": lambda: networks.extraction(decoders, resolution=65, shapes=1),
     }
@@ -84,11 +86,30 @@ def measure(comparisons: dict[str, Callable[[], Row]], only: Sequence[str]) -> d
 
 
 def record(rows: dict[str, Row], path: Path, seconds: float) -> None:
-    """Write the rows, and beside them what they were measured on."""
+    """Write the rows as JSON, as a page that can be read, and beside them what they were measured on."""
     table = {name: {**row._asdict(), "ratio": row.ratio} for name, row in rows.items()}
     write_whole(path, (json.dumps(table, indent=2) + "\n").encode())
     run = {**machine(), "seconds": round(seconds, 1)}
     write_whole(path.with_name("run.json"), (json.dumps(run, indent=2) + "\n").encode())
+    write_whole(path.with_name("README.md"), page(rows, run).encode())
+
+
+def page(rows: dict[str, Row], run: dict) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "# Speed beside the obvious alternative",
+        "",
+        f"Made by `make bench` in {run['seconds'] / 60:.0f} minutes, on {run['device']} with {run['cores']} cores, at "
+        f"commit {run['commit']}. Ours and the baseline were timed in turn. The difference is the largest between what "
+        "the two computed, where the note says nothing else.",
+        "",
+        "| comparison | ours | baseline | unit | ratio | difference | what |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        numbers = f"{row.ours:.4g} | {row.baseline:.4g} | {row.unit} | {row.ratio:.2f} | {row.difference:.2g}"
+        lines.append(f"| {name} | {numbers} | {row.note} |")
+    return "\n".join(lines) + "\n"
 
 
 def main(words: list[str] | None = None) -> int:

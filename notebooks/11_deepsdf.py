@@ -170,7 +170,7 @@ if wheel is not None:
 decoder, latents = models["all"]
 null = deepsdf.error_per_shape(decoder, latents.mean(0).expand_as(latents), *held_against)
 worst = np.argsort(-errors["all"])[:10]
-worst_surfaces = deepsdf.surfaces(decoder, latents[worst], resolution)
+worst_surfaces = deepsdf.surfaces(decoder, latents[worst], resolution * 3 // 4)  # shown small
 meshes = [*(artefacts.read_mesh_artefact(folder, train[i]) for i in worst), *(s.mesh for s in worst_surfaces)]
 figure = figures.mesh_grid(
     meshes, [f"{train[i].category} {errors['all'][i]:.4f}" for i in worst] * 2, columns=len(worst)

@@ -131,6 +131,12 @@ results.save_table(chapter, ranking, "ranking", caption=caption)
 cosine = ranking[ranking.ranking == "cosine"].set_index("run")
 
 # %%
+one, other, near = diagnostics.nearest_pair(codes["few"].cpu().numpy())
+results.record_metrics(chapter, {"nearest_codes_cosine_20": near})
+pair = f"Of the small set {train[one].category} and {train[other].category} have the nearest codes"
+results.say(chapter, pair + ", of cosine {nearest_codes_cosine_20:.2f}; no margin of theirs exceeds one minus that.")
+
+# %%
 other = torch.as_tensor(diagnostics.derangement(len(train), np.random.default_rng(seed)))
 shuffled = image_to_latent.Views(*(part[other] for part in given.several))
 right, wrong = (image_to_latent.loss_by_time(models["all"], codes["all"], v, times) for v in (given.several, shuffled))

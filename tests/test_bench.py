@@ -14,7 +14,7 @@ from flowsdf.studies import benchmarks
 from flowsdf.studies.benchmarks import Row, in_turn, mesh_gap, with_faces
 
 NAMES = {"sdf", "watertight", "views", "views_rate", "views_steady", "extraction", "extraction_128"}
-NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict"}
+NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict", "field"}
 TRIANGLE = Mesh(np.eye(3), np.array([[0, 1, 2]]))
 
 
@@ -26,9 +26,10 @@ def test_quick_bench_writes_every_name(tmp_path, capsys) -> None:
         assert list(row) == ["ours", "baseline", "unit", "difference", "note", "ratio"], name
         assert all(math.isfinite(row[part]) for part in ("ours", "baseline", "ratio", "difference"))
         assert row["ratio"] > 0 and row["note"] and name in capsys.readouterr().out + name
-    exact = {"watertight", "views", "views_rate", "views_steady", "extraction", "extraction_128"}
+    exact = {"watertight", "views", "views_rate", "views_steady", "field", "extraction", "extraction_128"}
     assert {name for name in exact if rows[name]["difference"] > 1e-5} == set()
     assert json.loads((tmp_path / "run.json").read_text())["versions"]
+    assert (tmp_path / "README.md").read_text().count("\n| ") == len(NAMES) + 1
 
 
 def test_only_known_names(capsys) -> None:

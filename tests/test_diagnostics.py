@@ -22,6 +22,9 @@ def test_the_cloud_is_as_concentrated_as_the_thesis_says():
         float(a @ b / math.sqrt(a @ a) / math.sqrt(b @ b)) for i, a in enumerate(TRAINING) for b in TRAINING[i + 1 :]
     ]
     assert found == pytest.approx({"mean": sum(loop) / len(loop), "min": min(loop), "max": max(loop)})
+    a, b, nearest = dg.nearest_pair(TRAINING)
+    assert nearest == pytest.approx(max(loop)) and dg.cosine(TRAINING, TRAINING)[a, b] == pytest.approx(nearest)
+    assert a < b
 
 
 def test_ranking_equals_a_loop():

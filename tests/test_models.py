@@ -11,6 +11,7 @@ from flowsdf.models.deepsdf import LATENT_PENALTY, DeepSDF, clamped_l1, field, o
 from flowsdf.models.encoding import pose_embedding, positional_encoding, sinusoidal_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
+from flowsdf.train.loop import autocast_dtype
 
 torch.set_num_threads(1)
 
@@ -113,11 +114,18 @@ def test_objective_of_few_points_or_none_near(points: int) -> None:
     assert torch.isfinite(loss)
 
 
-def test_field_is_the_decoder() -> None:
-    decoder, latents, points, _ = small_problem(5000)
-    got = field(decoder, latents[1].detach())(points[1].double().numpy())
-    assert isinstance(got, np.ndarray)
-    np.testing.assert_allclose(got, decoder(latents, points)[1].detach().numpy(), atol=1e-5)
+@pytest.mark.parametrize(("width", "depth"), [(32, 4), (48, 8)])
+def test_field_is_the_decoder(width: int, depth: int) -> None:
+    _, latents, points, _ = small_problem(5000)
+    decoder, latent = DeepSDF(width, depth), latents[1].detach()
+    decoder.out.weight.data *= 20
+    truth = decoder(latents, points)[1].detach().numpy()
+    got = field(decoder, latent)(points[1].double().numpy())
+    assert isinstance(got, np.ndarray) and got.dtype == np.float32
+    np.testing.assert_allclose(got, truth, atol=1e-5)
+    np.testing.assert_array_equal(field(decoder, latent)(points[1, 700:3000].numpy()), got[700:3000])
+    half = field(decoder, latent, autocast_dtype=autocast_dtype(latent.device))(points[1].numpy())
+    np.testing.assert_allclose(half, truth, atol=0.05 * np.ptp(truth))
 
 
 def views(batch: int, count: int, features: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -276,6 +276,16 @@ def test_what_an_interrupted_run_finished_is_kept(tmp_path, light, monkeypatch):
     assert all(map(usable, prepare(folder_source(meshes), out, samples=50))) and light == ["obj_0002"]
 
 
+def test_an_unreadable_manifest_costs_its_stages_but_stops_nothing(tmp_path, light):
+    meshes, out = folder_of(tmp_path / "in", 2), tmp_path / "out"
+    entries = prepare(folder_source(meshes), out, samples=50)
+    (out / "manifest.json").write_text("{")
+    light.clear()
+    with pytest.warns(UserWarning, match="not a manifest .* every shape is prepared anew"):
+        again = prepare(folder_source(meshes), out, samples=50)
+    assert [e.name for e in again] == light and again[0].stages.keys() == entries[0].stages.keys()
+
+
 @pytest.fixture
 def encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     torch.manual_seed(0)

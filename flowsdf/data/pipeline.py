@@ -2,6 +2,7 @@
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -98,7 +99,11 @@ def _resumed(entries: list[Entry], folder: Path) -> list[Entry]:
     path = folder / "manifest.json"
     if not path.exists():
         return entries
-    before = {(old.index, old.uid, old.sha256): old.stages for old in read_manifest(path)}
+    try:
+        before = {(old.index, old.uid, old.sha256): old.stages for old in read_manifest(path)}
+    except Failed as broken:
+        warnings.warn(f"{broken}; every shape is prepared anew", stacklevel=3)
+        return entries
     return [e._replace(stages=before.get((e.index, e.uid, e.sha256), {})) for e in entries]
 
 

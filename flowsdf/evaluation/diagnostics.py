@@ -77,6 +77,13 @@ def pairwise_cosine(codes: Codes) -> dict[str, float]:
     return {"mean": float(values.mean()), "min": float(values.min()), "max": float(values.max())}
 
 
+def nearest_pair(codes: Codes) -> tuple[int, int, float]:
+    """The two codes with the largest cosine, and that cosine."""
+    values = np.tril(cosine(codes, codes) + 2, -1)  # 0 on and above the diagonal, which no pair has
+    a, b = np.unravel_index(values.argmax(), values.shape)
+    return int(b), int(a), float(values[a, b] - 2)
+
+
 def condition_contribution(conditional: Codes, unconditional: Codes) -> float:
     """The mean norm of what the condition changes in a prediction, over the prediction's own norm."""
     change = np.linalg.norm(conditional - unconditional, axis=1)

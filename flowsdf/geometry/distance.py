@@ -3,19 +3,25 @@
 import igl
 import numpy as np
 
-from flowsdf.conventions import Inside, Mesh, Points, Values
+from flowsdf.conventions import Field, Inside, Mesh, Points, Values
 
 
 def unsigned_distance(points: Points, mesh: Mesh) -> Values:
     """Euclidean distance of each point to the nearest triangle; whatever the faces' orientation."""
-    squared, _, _ = igl.point_mesh_squared_distance(*_arrays(points, mesh))
-    return np.sqrt(squared)
+    return distance_to(mesh)(points)
+
+
+def distance_to(mesh: Mesh) -> Field:
+    """``unsigned_distance`` to one mesh, whose tree is built once for all that is asked of it."""
+    vertices, faces = _arrays(mesh)
+    tree = igl.AABB()
+    tree.init(vertices, faces)
+    return lambda points: np.sqrt(tree.squared_distance(vertices, faces, _doubles(points))[0])
 
 
 def winding_number(points: Points, mesh: Mesh) -> Values:
     """Generalised winding number (Barill et al. 2018): 1 inside a closed mesh, 0 outside, fractions in a leaky one."""
-    points, vertices, faces = _arrays(points, mesh)
-    return igl.fast_winding_number(vertices, faces, points)
+    return igl.fast_winding_number(*_arrays(mesh), _doubles(points))
 
 
 def inside(points: Points, mesh: Mesh) -> Inside:
@@ -31,9 +37,9 @@ def signed_distance(points: Points, mesh: Mesh) -> Values:
     return np.where(inside(points, mesh), -1.0, 1.0) * unsigned_distance(points, mesh)
 
 
-def _arrays(points: Points, mesh: Mesh) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return (
-        np.ascontiguousarray(points, dtype=np.float64),
-        np.ascontiguousarray(mesh.vertices, dtype=np.float64),
-        np.ascontiguousarray(mesh.faces, dtype=np.int64),
-    )
+def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:
+    return _doubles(mesh.vertices), np.ascontiguousarray(mesh.faces, dtype=np.int64)
+
+
+def _doubles(points: Points) -> np.ndarray:
+    return np.ascontiguousarray(points, dtype=np.float64)

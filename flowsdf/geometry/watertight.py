@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import label, map_coordinates
 
-from flowsdf.conventions import HALF_EXTENT, Grid, Mesh, Points
-from flowsdf.geometry.distance import unsigned_distance
+from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points
+from flowsdf.geometry.distance import distance_to, unsigned_distance
 from flowsdf.geometry.extract import isosurface, sparse_grid
 
 RESOLUTION = 128  # nodes over the cube
@@ -43,19 +43,25 @@ def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADI
     ``kept_share`` is the part of the input's area within one voxel of the output solid.
     """
     voxel = 2 * HALF_EXTENT / (resolution - 1)
-    solid = _closing(mesh, resolution, radius * voxel)
+    distance = distance_to(mesh)
+    solid = _closing(distance, resolution, radius * voxel)
+    surface = isosurface(solid, _half_extent(resolution))
     pieces = _subdivided(mesh, 2 * voxel)
     triangles = pieces.vertices[pieces.faces]  # (f, 3, 3)
     centres, areas = triangles.mean(1), _areas(triangles)
-    lost = _distance_to_solid(centres, solid, voxel) > voxel / 2
+    gaps = _distance_to_solid(centres, solid, surface)
+    lost = gaps > voxel / 2
     if lost.any():
-        solid = np.minimum(solid, _sheet(Mesh(pieces.vertices, pieces.faces[lost]), resolution, SHEET * voxel))
-    kept = _distance_to_solid(centres, solid, voxel) <= voxel
+        sheet = _dilated(distance_to(Mesh(pieces.vertices, pieces.faces[lost])), resolution, SHEET * voxel)
+        solid = np.minimum(solid, sheet)
+        surface = isosurface(solid, _half_extent(resolution))
+        gaps = _distance_to_solid(centres, solid, surface)
+    kept = gaps <= voxel
     return Watertight(
-        isosurface(solid, _half_extent(resolution)),
+        surface,
         float(areas[lost].sum() / areas.sum()),
         float(areas[kept].sum() / areas.sum()),
-        _leak(mesh, solid),
+        _leak(distance, solid),
     )
 
 
@@ -68,22 +74,23 @@ def _grid(field, resolution: int) -> Grid:
     return sparse_grid(field, side, half_extent=_half_extent(resolution), coarsest=16, steepness=1.05)
 
 
-def _closing(mesh: Mesh, resolution: int, radius: float) -> Grid:
+def _dilated(distance: Field, resolution: int, radius: float) -> Grid:
+    """Distances to a surface, less the radius."""
+    return _grid(lambda points: distance(points) - radius, resolution)
+
+
+def _closing(distance: Field, resolution: int, radius: float) -> Grid:
     """Signed distances to the closing: the distance to its offset surface, less the radius."""
-    dilated = _grid(lambda points: unsigned_distance(points, mesh) - radius, resolution)
+    dilated = _dilated(distance, resolution, radius)
     outside, _ = label(dilated > 0)
     dilated[(dilated > 0) & (outside != outside[0, 0, 0])] *= -1  # voids that the outside cannot reach
-    offset = isosurface(dilated, _half_extent(resolution))
+    to_offset = distance_to(isosurface(dilated, _half_extent(resolution)))
 
     def eroded(points: Points) -> np.ndarray:
-        distance = unsigned_distance(points, offset)
-        return np.where(_interpolated(dilated, points) < 0, -distance, distance) + radius
+        gaps = to_offset(points)
+        return np.where(_interpolated(dilated, points) < 0, -gaps, gaps) + radius
 
     return _grid(eroded, resolution)
-
-
-def _sheet(mesh: Mesh, resolution: int, half_thickness: float) -> Grid:
-    return _grid(lambda points: unsigned_distance(points, mesh) - half_thickness, resolution)
 
 
 def _interpolated(grid: Grid, points: Points) -> np.ndarray:
@@ -93,9 +100,8 @@ def _interpolated(grid: Grid, points: Points) -> np.ndarray:
     return map_coordinates(grid, nodes.T, order=1, mode="nearest")
 
 
-def _distance_to_solid(points: Points, solid: Grid, voxel: float) -> np.ndarray:
+def _distance_to_solid(points: Points, solid: Grid, surface: Mesh) -> np.ndarray:
     """Distance from each point to the solid's surface, zero inside; infinite when there is no solid."""
-    surface = isosurface(solid, HALF_EXTENT + PADDING * voxel)
     if not len(surface.faces):
         return np.full(len(points), np.inf)
     outside = _interpolated(solid, points) > 0
@@ -104,11 +110,11 @@ def _distance_to_solid(points: Points, solid: Grid, voxel: float) -> np.ndarray:
     return distance
 
 
-def _leak(mesh: Mesh, solid: Grid) -> float:
+def _leak(distance: Field, solid: Grid) -> float:
     """The share of the volume that closing by ``SEAL`` voxels would enclose and this one left outside."""
     resolution = len(solid) - 2 * PADDING
     reach = SEAL * 2 * HALF_EXTENT / (resolution - 1)
-    coarse = _grid(lambda points: unsigned_distance(points, mesh) - reach, resolution // 2)
+    coarse = _dilated(distance, resolution // 2, reach)
     regions, _ = label(coarse > 0)
     at = np.linspace(-1, 1, len(coarse)) * _half_extent(resolution // 2)
     nodes = np.stack(np.meshgrid(at, at, at, indexing="ij"), -1).reshape(-1, 3)

@@ -1,5 +1,8 @@
 """The shared decoder of DeepSDF (Park 2019): one latent code a shape, one network for all of them."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +19,7 @@ CLAMP = 0.1  # delta of the clamped L1; the thesis does not give one
 LATENT_PENALTY = 1e-5  # weight of the squared norm of a latent
 ROWS = {"cpu": 2048}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
 ROWS_ELSEWHERE = 1 << 18
+BLOCK = 3072  # bytes of one channel of what `_in_blocks` computes at a time: 768 points in float32, 1,536 in bfloat16
 
 
 class DeepSDF(nn.Module):
@@ -103,10 +107,38 @@ def split(mask: Bool[Tensor, "s p"]) -> tuple[Int[Tensor, "s n"], Int[Tensor, "s
 def field(decoder: DeepSDF, latent: Float[Tensor, " 64"], *, autocast_dtype: torch.dtype | None = None) -> Field:
     """The signed distance field of one shape, as extraction wants it: numpy points (n, 3) to distances (n,)."""
     device = latent.device
+    in_blocks = device.type == "cpu" and torch.backends.mkldnn.is_available()
+    at = _in_blocks(decoder, latent, autocast_dtype or torch.float32) if in_blocks else partial(decoder, latent)
 
     @torch.inference_mode()
     def sdf(points: np.ndarray) -> np.ndarray:
-        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
-            return decoder(latent, torch.as_tensor(points, dtype=torch.float32, device=device)).cpu().numpy()
+        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None and not in_blocks):
+            return at(torch.as_tensor(points, dtype=torch.float32, device=device)).cpu().numpy()
 
     return sdf
+
+
+@torch.inference_mode()
+def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " 64"], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The decoder for one shape in oneDNN's own layout, the latent in its biases: `forward` up to rounding.
+
+    PyTorch's products of float32 are MKL's, which leaves AMD's AVX-512 unused: there oneDNN's take less than half the
+    time, and in bfloat16 the layout saves the copies.
+    """
+    middle, first, again = len(decoder.hidden) // 2, *(term.flatten() for term in decoder.shape_terms(latent))
+    weights: list[Tensor] = [layer.get_parameter("weight") for layer in decoder.hidden]
+    biases: list[Tensor] = [layer.get_parameter("bias") for layer in decoder.hidden]
+    skip, out = weights[middle][:, -ENCODED_DIM:].to_mkldnn(dtype), decoder.out.weight.to_mkldnn(dtype)
+    weights[0], biases[0] = weights[0][:, -ENCODED_DIM:], first
+    weights[middle], biases[middle] = weights[middle][:, : -LATENT_DIM - ENCODED_DIM], again
+    layers = [(w.to_mkldnn(dtype), b.to_mkldnn()) for w, b in zip(weights, biases, strict=True)]
+    out_bias = decoder.out.bias.to_mkldnn()
+
+    def at(points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
+        h = encoded = positional_encoding(points, BANDS).to_mkldnn(dtype)
+        for i, (weight, bias) in enumerate(layers):
+            h = functional.linear(h, weight, bias)
+            h = torch.relu_(h + functional.linear(encoded, skip) if i == middle else h)
+        return functional.linear(h, out, out_bias).to_dense().float().squeeze(-1)
+
+    return lambda points: torch.cat([at(part) for part in points.split(BLOCK // dtype.itemsize)])

@@ -71,6 +71,20 @@ def extraction(decoders: Sequence[tuple[DeepSDF, Float[Tensor, "s 64"]]], *, res
     return Row(ours, baseline, "s", *mesh_gap(pairs, note))
 
 
+def decoder_field(decoders: Sequence[tuple[DeepSDF, Float[Tensor, "s 64"]]], *, points: int, rounds: int) -> Row:
+    """The float32 field of one shape as extraction evaluates it, against the network's own forward pass."""
+    decoder, latents = decoders[0]
+    at = np.random.default_rng(0).uniform(-1, 1, (points, 3)).astype(np.float32)
+
+    @torch.inference_mode()
+    def forward() -> np.ndarray:
+        return decoder(latents[0], torch.as_tensor(at, device=latents.device)).cpu().numpy()
+
+    seconds, plain_seconds, ours, plain = in_turn(lambda: field(decoder, latents[0])(at), forward, rounds=rounds)
+    note = f"{points:,} points of one shape in float32, median of {rounds}; baseline: the decoder's forward pass"
+    return Row(seconds, plain_seconds, "s", float(np.abs(ours - plain).max()), note)
+
+
 def _faces(pairs: Sequence[tuple]) -> str:
     counts = sorted(len(mesh.faces) for mesh, _ in pairs)
     return f"{counts[0]:,} to {counts[-1]:,}"
