@@ -1,5 +1,10 @@
 """Fits by content: what is computed again, and what is not."""
 
+import multiprocessing
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +92,38 @@ def test_fits_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> Non
         torch.testing.assert_close(found[name].tensors, here.tensors, rtol=1e-3, atol=1e-5)
     again = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
     assert [fit.facts for fit in again.values()] == [fit.facts for fit in found.values()]
+
+
+def test_with_one_of_three_workers_killed_the_fits_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    data = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
+    jobs = {name: fits.Job(data, DECODER | {"steps": 1500, "seed": i}, {}) for i, name in enumerate("abc")}
+    victims: list[int] = []
+
+    def kill_one() -> None:
+        while not list(tmp_path.glob("workers/*/checkpoints/*.json")):
+            time.sleep(0.01)
+        victims.append(multiprocessing.active_children()[0].pid)
+        os.kill(victims[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    found = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
+    killer.join()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for name, job in jobs.items():
+            named = {"name": name, "parameters": job.parameters, "inputs": job.inputs}
+            whole = fits.fit(deepsdf.fit_decoder, *job.data, store=tmp_path / "here", **named)
+            assert all(torch.equal(tensor, found[name].tensors[key]) for key, tensor in whole.tensors.items())
+            losses = [[(step, loss) for step, _, loss in fit.facts["curve"]] for fit in (whole, found[name])]
+            assert losses[0] == losses[1]
+    finally:
+        torch.set_num_threads(threads)
+    assert len(victims) == 1 and not (tmp_path / "workers" / "data").exists()
 
 
 def test_one_of_several_fits_fails_by_its_name(tmp_path: Path) -> None:

@@ -82,11 +82,6 @@ def page_cell(cell: dict[str, Any], chapter: str, folder: Path) -> dict[str, Any
     return {**cell, "outputs": outputs, "metadata": {"tags": ["remove-input" if speaks else "hide-input"]}}
 
 
-def number(value: Any) -> str:
-    """A metric as the page prints it."""
-    return "" if value is None else significant(value)
-
-
 def numbers_cell(where: Places, chapter: str, folder: Path) -> dict[str, Any]:
     """All metrics of a chapter: this run, the published one, the thesis."""
     ours, kept = read_json(folder / "metrics.json"), read_json(where.published / chapter / "metrics.json")
@@ -94,7 +89,7 @@ def numbers_cell(where: Places, chapter: str, folder: Path) -> dict[str, Any]:
     thesis = {
         name: text([value]) for claim in claims for name, value in zip(claim.metric, claim.reported, strict=False)
     }
-    rows = [(name, number(value), number(kept.get(name)), thesis.get(name, "")) for name, value in ours.items()]
+    rows = [(name, *map(significant, (ours[name], kept.get(name))), thesis.get(name, "")) for name in ours]
     return text_cell("## Every number\n\n" + table_html(("metric", "this run", "published", "thesis"), rows))
 
 

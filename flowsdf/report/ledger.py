@@ -56,7 +56,7 @@ def as_run(folder: Path) -> Run | None:
 
 def text(values: tuple | list) -> str:
     """Numbers side by side."""
-    return " / ".join("-" if value is None else significant(value) for value in values)
+    return " / ".join(significant(value) for value in values)
 
 
 def row(claim: Claim, reports: Path) -> dict[str, Any]:

@@ -23,16 +23,9 @@ def results_table(root: Path) -> str:
 
     def shown(field: re.Match[str]) -> str:
         key = field[1], field[2]
-        return verdicts.get(key, "-") if field[3] else number(metrics.get(key))
+        return verdicts.get(key, "-") if field[3] else significant(metrics.get(key))
 
     return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
-
-
-def number(value: float | None) -> str:
-    """A metric as a reader wants it: whole numbers whole, others to four significant digits."""
-    if value is None:
-        return "-"
-    return significant(value)
 
 
 def write_results_table(root: Path) -> None:
