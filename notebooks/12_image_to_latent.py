@@ -77,7 +77,7 @@ results.record_metrics(chapter, {"dit_parameters": sum(p.numel() for p in Latent
 
 # %%
 results.say(
-    chapter, "At the thesis's size, fed with DINOv2-base features, the transformer has {dit_parameters} parameters."
+    chapter, "At the thesis's size, fed with DINOv2-base features, the transformer has {dit_parameters:,} parameters."
 )
 
 # %% [markdown]
@@ -134,7 +134,7 @@ cosine = ranking[ranking.ranking == "cosine"].set_index("run")
 one, other, near = diagnostics.nearest_pair(codes["few"].cpu().numpy())
 results.record_metrics(chapter, {"nearest_codes_cosine_20": near})
 pair = f"Of the small set {train[one].category} and {train[other].category} have the nearest codes"
-results.say(chapter, pair + ", of cosine {nearest_codes_cosine_20:.2f}; no margin of theirs exceeds one minus that.")
+results.say(chapter, pair + ", of cosine {nearest_codes_cosine_20:.2f}: a perfect recall has the rest as its margin.")
 
 # %%
 other = torch.as_tensor(diagnostics.derangement(len(train), np.random.default_rng(seed)))
