@@ -23,7 +23,7 @@ from flowsdf.studies.benchmarks import Row
 
 def full() -> dict[str, Callable[[], Row]]:
     """The comparisons at the sizes that are claimed."""
-    from flowsdf.studies import network_benchmarks  # not at the top: every spawned process imports this file
+    from flowsdf.studies import network_benchmarks, render_benchmarks  # not above: spawned processes import this file
 
     shipped = cache(network_benchmarks.shipped)
     decoders = cache(lambda: network_benchmarks.trained_decoders(ROOT / "artifacts", shipped()[0]))
@@ -39,6 +39,7 @@ def full() -> dict[str, Callable[[], Row]]:
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=5),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=5, steps=300, width=512, depth=8),
         "field": lambda: networks.decoder_field(decoders(), points=200_000, rounds=3),
+        "silhouette": lambda: render_benchmarks.silhouette(size=64, depths=48, steps=300, rounds=3),
         "extraction_128": lambda: networks.extraction(decoders()[:1], resolution=128, shapes=5),
         "extraction": lambda: networks.extraction(decoders(), resolution=256, shapes=1),
     }
@@ -46,7 +47,7 @@ def full() -> dict[str, Callable[[], Row]]:
 
 def quick(folder: Path) -> dict[str, Callable[[], Row]]:
     """The same comparisons, too small to mean anything: that they run is all they show."""
-    from flowsdf.studies import network_benchmarks
+    from flowsdf.studies import network_benchmarks, render_benchmarks
 
     model, encoder = network_benchmarks.stand_in(folder)
     decoders = [(model.decoder, model.latents)] * 2
@@ -62,6 +63,7 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=1),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=1, steps=3, width=32, depth=4),
         "field": lambda: networks.decoder_field(decoders, points=2_000, rounds=1),
+        "silhouette": lambda: render_benchmarks.silhouette(size=16, depths=8, steps=3, rounds=1),
         "extraction_128": lambda: networks.extraction(decoders[:1], resolution=33, shapes=1),
         "extraction": lambda: networks.extraction(decoders, resolution=65, shapes=1),
     }
@@ -96,12 +98,13 @@ def record(rows: dict[str, Row], path: Path, seconds: float) -> None:
 
 def page(rows: dict[str, Row], run: dict) -> str:
     """The rows as a Markdown table."""
+    commit = f"{run['commit']}{' with uncommitted changes' if run['dirty'] else ''}"
     lines = [
         "# Speed beside the obvious alternative",
         "",
         f"Made by `make bench` in {run['seconds'] / 60:.0f} minutes, on {run['device']} with {run['cores']} cores, at "
-        f"commit {run['commit']}. Ours and the baseline were timed in turn. The difference is the largest between what "
-        "the two computed, where the note says nothing else.",
+        f"commit {commit}. Ours and the baseline were timed in turn. The difference is the largest between what they "
+        "computed, where the last column says nothing else.",
         "",
         "| comparison | ours | baseline | unit | ratio | difference | what |",
         "|---|---|---|---|---|---|---|",

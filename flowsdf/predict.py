@@ -10,7 +10,6 @@ direction from the object to the camera (y up).
 
 import argparse
 import csv
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -97,7 +96,6 @@ def predict(
 
 def main(words: list[str] | None = None) -> int:
     """The command line; 2 and one line on stderr when something is wrong."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # reading eleven megabytes is no progress to show
     parser = argparse.ArgumentParser(
         prog="python -m flowsdf.predict", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -103,7 +103,8 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
     victims: list[int] = []
 
     def kill_one() -> None:
-        while not list(tmp_path.glob("workers/*/checkpoints/*.json")):
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob("workers/*/checkpoints/*.json")) and time.monotonic() < until:
             time.sleep(0.01)
         victims.append(multiprocessing.active_children()[0].pid)
         os.kill(victims[0], signal.SIGKILL)
@@ -111,7 +112,7 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
     found = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
-    killer.join()
+    killer.join(timeout=60)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

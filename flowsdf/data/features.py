@@ -8,10 +8,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
+from transformers.utils import logging as transformers_logging
 
 from flowsdf.data.encoders import encoder_hash, encoder_in_force
 from flowsdf.data.faults import Failed
 
+transformers_logging.disable_progress_bar()  # of loading a few megabytes, which would stand on a chapter's page
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -1,9 +1,7 @@
 """The shared decoder of DeepSDF (Park 2019): one latent code a shape, one network for all of them."""
 
 from collections.abc import Callable
-from functools import partial
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,7 +12,6 @@ from flowsdf.models.encoding import positional_encoding
 
 LATENT_DIM = 64
 BANDS = 6
-ENCODED_DIM = 3 + 6 * BANDS  # 39
 CLAMP = 0.1  # delta of the clamped L1; the thesis does not give one
 LATENT_PENALTY = 1e-5  # weight of the squared norm of a latent
 ROWS = {"cpu": 2048}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
@@ -26,42 +23,43 @@ class DeepSDF(nn.Module):
     """concat(latent, PE(point)) -> `depth` ReLU layers of `width` -> signed distance.
 
     The middle layer sees concat(hidden, latent, PE(point)), so 8 layers of 512 have 1,945,089 parameters. Weights
-    start as `nn.Linear` leaves them (uniform, +- fan_in^-1/2).
+    start as `nn.Linear` leaves them (uniform, +- fan_in^-1/2). Without `bands` a point is its three coordinates.
     """
 
-    def __init__(self, width: int = 512, depth: int = 8) -> None:
+    def __init__(self, width: int = 512, depth: int = 8, *, latent_dim: int = LATENT_DIM, bands: int = BANDS) -> None:
         super().__init__()
-        inputs = LATENT_DIM + ENCODED_DIM  # 103
+        self.latent_dim, self.bands, self.encoded_dim = latent_dim, bands, 3 + 6 * bands
+        inputs = latent_dim + self.encoded_dim  # 64 + 39
         fan_in = [inputs] + [width + inputs if i == depth // 2 else width for i in range(1, depth)]
         self.hidden = nn.ModuleList(nn.Linear(n, width) for n in fan_in)
         self.out = nn.Linear(width, 1)
 
-    def forward(self, latents: Float[Tensor, "*s 64"], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
+    def forward(self, latents: Float[Tensor, "*s d"], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
         """Signed distances of every shape at its own points, computed a few thousand points at a time."""
         terms = self.shape_terms(latents)
         shapes = points.shape[:-2].numel()
         rows = max(1, ROWS.get(points.device.type, ROWS_ELSEWHERE) // max(1, shapes))
         return torch.cat([self.at(terms, part) for part in points.split(rows, dim=-2)], dim=-1)
 
-    def shape_terms(self, latents: Float[Tensor, "*s 64"]) -> list[Float[Tensor, "*s 1 width"]]:
+    def shape_terms(self, latents: Float[Tensor, "*s d"]) -> list[Float[Tensor, "*s 1 width"]]:
         """What the latent adds to the first and to the skip layer, computed once a shape instead of once a point."""
         terms = []
         for layer in (self.hidden[0], self.hidden[len(self.hidden) // 2]):
-            weight = layer.get_parameter("weight")[:, -LATENT_DIM - ENCODED_DIM : -ENCODED_DIM]
+            weight = layer.get_parameter("weight")[:, -self.latent_dim - self.encoded_dim : -self.encoded_dim]
             terms.append(functional.linear(latents, weight, layer.get_parameter("bias")).unsqueeze(-2))
         return terms
 
     def at(self, shape_terms: list[Tensor], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
         """The rest of `forward`: equal to concatenating the latent to every point, up to rounding."""
-        encoded = positional_encoding(points, BANDS)  # (s, p, 39)
+        encoded = positional_encoding(points, self.bands)  # (s, p, 39)
         first, *others = self.hidden
         weight = first.get_parameter("weight")
-        h = functional.linear(encoded, weight[:, -ENCODED_DIM:]) + shape_terms[0]  # (s, p, width)
+        h = functional.linear(encoded, weight[:, -self.encoded_dim :]) + shape_terms[0]  # (s, p, width)
         for i, layer in enumerate(others, start=1):
             h = functional.relu(h, inplace=True)
             if i == len(self.hidden) // 2:
                 weight = layer.get_parameter("weight")
-                again = functional.linear(encoded, weight[:, -ENCODED_DIM:]) + shape_terms[1]
+                again = functional.linear(encoded, weight[:, -self.encoded_dim :]) + shape_terms[1]
                 h = functional.linear(h, weight[:, : h.shape[-1]]) + again
             else:
                 h = layer(h)
@@ -104,38 +102,51 @@ def split(mask: Bool[Tensor, "s p"]) -> tuple[Int[Tensor, "s n"], Int[Tensor, "s
     return order.tensor_split([int(mask.sum(1).max())], dim=1)
 
 
-def field(decoder: DeepSDF, latent: Float[Tensor, " 64"], *, autocast_dtype: torch.dtype | None = None) -> Field:
+def field(decoder: DeepSDF, latent: Float[Tensor, " d"], *, autocast_dtype: torch.dtype | None = None) -> Field:
     """The signed distance field of one shape, as extraction wants it: numpy points (n, 3) to distances (n,)."""
+    at = evaluator(decoder, latent, autocast_dtype=autocast_dtype)
+    return lambda points: at(torch.as_tensor(points, dtype=torch.float32, device=latent.device)).cpu().numpy()
+
+
+def evaluator(
+    decoder: DeepSDF, latent: Float[Tensor, " d"], *, autocast_dtype: torch.dtype | None = None
+) -> Callable[[Float[Tensor, "p 3"]], Float[Tensor, " p"]]:
+    """The field of one shape without gradients, as tensors, for the weights as they are now.
+
+    ``autocast_dtype`` where it may be less than float32.
+    """
     device = latent.device
-    in_blocks = device.type == "cpu" and torch.backends.mkldnn.is_available()
-    at = _in_blocks(decoder, latent, autocast_dtype or torch.float32) if in_blocks else partial(decoder, latent)
+    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+        with torch.autocast(device.type, enabled=False):
+            return torch.no_grad()(_in_blocks(decoder, latent, autocast_dtype or torch.float32))
 
-    @torch.inference_mode()
-    def sdf(points: np.ndarray) -> np.ndarray:
-        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None and not in_blocks):
-            return at(torch.as_tensor(points, dtype=torch.float32, device=device)).cpu().numpy()
+    @torch.no_grad()
+    def at(points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
+        with torch.autocast(device.type, autocast_dtype, enabled=autocast_dtype is not None):
+            return decoder(latent, points)
 
-    return sdf
+    return at
 
 
-@torch.inference_mode()
-def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " 64"], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+@torch.no_grad()
+def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " d"], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """The decoder for one shape in oneDNN's own layout, the latent in its biases: `forward` up to rounding.
 
     PyTorch's products of float32 are MKL's, which leaves AMD's AVX-512 unused: there oneDNN's take less than half the
     time, and in bfloat16 the layout saves the copies.
     """
     middle, first, again = len(decoder.hidden) // 2, *(term.flatten() for term in decoder.shape_terms(latent))
+    encoded_dim, width = decoder.encoded_dim, decoder.out.in_features
     weights: list[Tensor] = [layer.get_parameter("weight") for layer in decoder.hidden]
     biases: list[Tensor] = [layer.get_parameter("bias") for layer in decoder.hidden]
-    skip, out = weights[middle][:, -ENCODED_DIM:].to_mkldnn(dtype), decoder.out.weight.to_mkldnn(dtype)
-    weights[0], biases[0] = weights[0][:, -ENCODED_DIM:], first
-    weights[middle], biases[middle] = weights[middle][:, : -LATENT_DIM - ENCODED_DIM], again
+    skip, out = weights[middle][:, -encoded_dim:].to_mkldnn(dtype), decoder.out.weight.to_mkldnn(dtype)
+    weights[0], biases[0] = weights[0][:, -encoded_dim:], first
+    weights[middle], biases[middle] = weights[middle][:, :width], again
     layers = [(w.to_mkldnn(dtype), b.to_mkldnn()) for w, b in zip(weights, biases, strict=True)]
     out_bias = decoder.out.bias.to_mkldnn()
 
     def at(points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
-        h = encoded = positional_encoding(points, BANDS).to_mkldnn(dtype)
+        h = encoded = positional_encoding(points, decoder.bands).to_mkldnn(dtype)
         for i, (weight, bias) in enumerate(layers):
             h = functional.linear(h, weight, bias)
             h = torch.relu_(h + functional.linear(encoded, skip) if i == middle else h)

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from flowsdf.report.places import ROOT
@@ -30,12 +31,21 @@ def version(package: str) -> str:
         return "-"
 
 
+def processor() -> str:
+    """The processor's name where the system tells it, otherwise its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def machine() -> dict[str, Any]:
     """What the numbers were computed on: device, threads, versions, commit."""
     torch: Any = sys.modules.get("torch")  # never imported for this alone
     cuda = bool(torch) and torch.cuda.is_available()
     return {
-        "device": torch.cuda.get_device_name() if cuda else f"CPU, {platform.machine()}",
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {processor()}",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads() if torch else 1,
         "python": platform.python_version(),

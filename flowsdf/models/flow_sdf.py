@@ -1,0 +1,72 @@
+"""Flow-SDF (source 000): what gives the shared decoder a code from an image, a CNN in one pass or a flow in eight.
+
+The decoder is DeepSDF's with five layers of 256, a code of 128 numbers and bare coordinates: 330,753 parameters.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from flowsdf.models.deepsdf import DeepSDF
+from flowsdf.models.encoding import sinusoidal_embedding
+
+CODE_DIM = 128
+IMAGE_SIZE = 64  # pixels a side
+CONDITION_DIM = 256
+WIDTH = 384  # of the velocity network
+BLOCKS = 6
+TIME_DIM = 64
+TIME_SCALE = 1000.0  # flow time times this is what the sinusoids see
+
+
+def silhouette_decoder() -> DeepSDF:
+    """The decoder that images train."""
+    return DeepSDF(256, 5, latent_dim=CODE_DIM, bands=0)
+
+
+class ImageEncoder(nn.Module):
+    """A 64 x 64 RGB image -> ``outputs`` numbers: four 4 x 4 convolutions of stride 2, then 4096 -> 512 -> outputs.
+
+    With 256 outputs it is the flow's conditioner of 2,919,136 parameters, with 128 the CNN of stage 1.
+    """
+
+    def __init__(self, outputs: int = CONDITION_DIM) -> None:
+        super().__init__()
+        channels = (3, 32, 64, 128, 256)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(n, m, 4, stride=2, padding=1) for n, m in zip(channels, channels[1:], strict=False)
+        )
+        self.hidden = nn.Linear(channels[-1] * (IMAGE_SIZE // 16) ** 2, 512)
+        self.out = nn.Linear(512, outputs)
+
+    def forward(self, images: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b outputs"]:
+        """What the images say."""
+        h = images
+        for convolution in self.convolutions:
+            h = functional.relu(convolution(h))
+        return self.out(functional.relu(self.hidden(h.flatten(1))))
+
+
+class VelocityNet(nn.Module):
+    """v(z_t, t, condition): six residual layers of 384, whose norms the time modulates; 3,918,080 parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.start = nn.Linear(CODE_DIM + CONDITION_DIM, WIDTH)
+        self.time = nn.Sequential(nn.Linear(TIME_DIM, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
+        self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
+        self.modulations = nn.ModuleList(nn.Linear(WIDTH, 3 * WIDTH) for _ in range(BLOCKS))
+        self.out = nn.Linear(WIDTH, CODE_DIM)
+
+    def forward(
+        self, z: Float[Tensor, "b 128"], t: Float[Tensor, " b"], condition: Float[Tensor, "b 256"]
+    ) -> Float[Tensor, "b 128"]:
+        """dz/dt at flow time ``t``, 0 at noise and 1 at data."""
+        h = self.start(torch.cat((z, condition), dim=-1))
+        time = functional.silu(self.time(sinusoidal_embedding(TIME_SCALE * t, TIME_DIM)))
+        for layer, modulation in zip(self.layers, self.modulations, strict=True):
+            shift, scale, gate = modulation(time).chunk(3, dim=-1)
+            normed = functional.layer_norm(h, (WIDTH,)) * (1 + scale) + shift
+            h = h + gate * layer(functional.silu(normed))
+        return self.out(functional.silu(functional.layer_norm(h, (WIDTH,))))
