@@ -159,6 +159,8 @@ if wheel is not None:
     counts = [topology.spokes(field(decoder, latents[wheel]), radius=r) for r in (0.45, 0.5, 0.55, 0.6)]
     results.record_metrics(chapter, {"wagon_wheel_spokes": int(np.median(counts))})
     results.say(chapter, "The reconstructed wheel has {wagon_wheel_spokes} spokes.")
+else:
+    results.say(chapter, "There is no wagon wheel among these shapes.")
 
 # %% [markdown]
 # ## All shapes
