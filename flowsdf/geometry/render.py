@@ -138,3 +138,22 @@ def search(
     values[wanted] = field(points[wanted])
     least, index = values.min(1)
     return index, least
+
+
+@torch.no_grad()
+def first_hit(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Bool[Tensor, " r"], Float[Tensor, "r 3"]]:
+    """Which rays meet the surface, and where first: between the last sample outside and the first one inside."""
+    values = field(points)
+    inside = values < 0
+    met, index = inside.any(1), inside.byte().argmax(1)  # the first of the largest
+    rows, before = torch.arange(len(points), device=points.device), (index - 1).clamp_min(0)
+    a, b = values[rows, before], values[rows, index]
+    share = torch.where(index > 0, a / (a - b).clamp_min(1e-12), torch.ones_like(a))[:, None]
+    return met, torch.lerp(points[rows, before], points[rows, index], share)
+
+
+def lambertian(
+    normals: Float[Tensor, "n 3"], light: Float[Tensor, "3"], *, ambient: float = 0.2
+) -> Float[Tensor, " n"]:
+    """The brightness of a matt surface, 0 to 1, under a distant light from the direction ``light``."""
+    return ambient + (1 - ambient) * (normals @ functional.normalize(light, dim=0)).clamp_min(0)
