@@ -22,6 +22,7 @@ from flowsdf.geometry.render import (
 )
 from flowsdf.models.deepsdf import evaluator
 from flowsdf.models.flow_sdf import silhouette_decoder
+from flowsdf.studies.flow_sdf import on_tensors
 from flowsdf.train.loop import autocast_dtype
 
 torch.set_num_threads(1)
@@ -34,10 +35,6 @@ SOLIDS = {
     "wire": implicit.placed(implicit.cylinder(0.015, 1.6), offset=(0.2, 0.0, -0.1)),
     "two": implicit.union([implicit.placed(implicit.sphere(0.2), offset=(x, 0.1, 0)) for x in (-0.5, 0.5)]),
 }
-
-
-def on_tensors(field):
-    return lambda points: torch.from_numpy(field(points.reshape(-1, 3).numpy()).reshape(points.shape[:-1])).float()
 
 
 def test_the_sphere_is_inscribed_and_samples_are_inside() -> None:
@@ -67,8 +64,8 @@ def test_what_is_right_and_up_in_the_frame_is_so_in_the_image() -> None:
 def test_a_mesh_has_the_silhouette_that_a_rasteriser_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(views, "FIELD_OF_VIEW", 2 * np.arcsin(1 / CAMERA_DISTANCE))
     mesh, _, _ = normalise(procedural.clean_mesh(procedural.training(4)))
-    rays = rays_of(64, 48)
-    seen = views.silhouettes(mesh, DIRECTIONS, size=64).reshape(len(DIRECTIONS), -1)
+    rays = rays_of(48, 48)
+    seen = views.silhouettes(mesh, DIRECTIONS, size=48).reshape(len(DIRECTIONS), -1)
     for points, drawn in zip(seen_from(rays, DIRECTIONS), seen, strict=True):
         ours = least_of_all(on_tensors(partial(signed_distance, mesh=mesh)), points) < 0
         assert iou(ours.numpy(), drawn[rays.hit.numpy()]) > 0.95 and not drawn[~rays.hit.numpy()].any()
@@ -151,7 +148,7 @@ def test_a_mask_of_one_kind_has_a_loss_and_a_gradient(mask: bool) -> None:
 def test_the_sparse_loss_is_the_dense_one(name: str, half: bool) -> None:
     decoder, codes = trained_decoder(name)
     dtype = autocast_dtype(codes.device) if half else None
-    rays = rays_of(64, 48)
+    rays = rays_of(40, 48)
     points = seen_from(rays, DIRECTIONS[:2])
     truth = [SOLIDS["plate" if name == "untrained" else name], SOLIDS["ball"]]
     inside = torch.stack([least_of_all(on_tensors(f), p) < 0 for f, p in zip(truth, points, strict=True)])
@@ -161,9 +158,9 @@ def test_the_sparse_loss_is_the_dense_one(name: str, half: bool) -> None:
         field = partial(decoder, latents)
         if sparse:
             looks = [evaluator(decoder, code, autocast_dtype=dtype) for code in codes]
-            loss = sparse_silhouette_loss(field, looks, points, rays.spacing, inside, 0.02, pixels=4096)
+            loss = sparse_silhouette_loss(field, looks, points, rays.spacing, inside, 0.02, pixels=1600)
         else:
-            loss = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=4096)
+            loss = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=1600)
         slopes = torch.autograd.grad(loss, [latents, *decoder.parameters()])
         results.append((loss.item(), torch.cat([slope.flatten() for slope in slopes])))
     (dense, slope), (ours, our_slope) = results

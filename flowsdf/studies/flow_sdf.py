@@ -88,7 +88,7 @@ def render_fields(fields: Sequence[Field], directions: Float[np.ndarray, "s 3"],
     return Renders(torch.stack(images), torch.from_numpy(directions).float(), torch.stack(inside))
 
 
-def on_tensors(field: Field):
+def on_tensors(field: Field) -> TorchField:
     """A field of numpy points as one of tensors, for any leading shape."""
     return lambda p: torch.from_numpy(field(p.reshape(-1, 3).double().numpy())).float().reshape(p.shape[:-1])
 

@@ -10,7 +10,6 @@ from torch import Tensor
 from flowsdf.conventions import Field
 from flowsdf.geometry import implicit
 from flowsdf.geometry.render import (
-    TorchField,
     least_of_all,
     rays_of,
     seen_from,
@@ -20,6 +19,7 @@ from flowsdf.geometry.render import (
 from flowsdf.models.deepsdf import DeepSDF, evaluator
 from flowsdf.models.flow_sdf import CODE_DIM, silhouette_decoder
 from flowsdf.studies.benchmarks import Row, in_turn
+from flowsdf.studies.flow_sdf import on_tensors
 from flowsdf.train.loop import autocast_dtype
 
 DIRECTION = np.array([[0.64, 0.42, 0.64]])
@@ -58,11 +58,6 @@ def silhouette(*, size: int, depths: int, steps: int, rounds: int) -> Row:
     note += f"baseline: every sample differentiated; difference: of the loss; ratios: {'; '.join(notes)}"
     mean_ours, mean_baseline = np.mean(seconds, axis=0).tolist()
     return Row(mean_ours, mean_baseline, "s", max(gaps), note)
-
-
-def on_tensors(field: Field) -> TorchField:
-    """A field of numpy points as one of tensors."""
-    return lambda p: torch.from_numpy(field(p.reshape(-1, 3).double().numpy())).float().reshape(p.shape[:-1])
 
 
 def fitted(field: Field | None, *, steps: int) -> tuple[DeepSDF, Float[Tensor, "1 128"]]:
