@@ -83,7 +83,8 @@ chapters: $(CHAPTERS)
 00_data:
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
-99_ledger: 12_image_to_latent 11_deepsdf 00_data params/claims.yaml
+flow_sdf_stage1:
+99_ledger: 12_image_to_latent 11_deepsdf 00_data flow_sdf_stage1 params/claims.yaml
 
 $(CHAPTERS):
 	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) --timeout $(TIMEOUT) --after $^

@@ -26,7 +26,14 @@ def velocity_loss(
 
 def integrate(velocity: Velocity, noise: Float[Tensor, " b *d"], *, steps: int = STEPS) -> Float[Tensor, " b *d"]:
     """Data from noise in ``steps`` equal Euler steps from time 0 to time 1; differentiable."""
-    z = noise
+    return trajectory(velocity, noise, steps=steps)[-1]
+
+
+def trajectory(
+    velocity: Velocity, noise: Float[Tensor, " b *d"], *, steps: int = STEPS
+) -> list[Float[Tensor, " b *d"]]:
+    """The noise and what ``integrate`` makes of it after each step: steps + 1 of them."""
+    z = [noise]
     for step in range(steps):
-        z = z + velocity(z, torch.full((len(z),), step / steps, device=z.device)) / steps
+        z.append(z[-1] + velocity(z[-1], torch.full((len(noise),), step / steps, device=noise.device)) / steps)
     return z

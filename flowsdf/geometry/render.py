@@ -18,10 +18,11 @@ from torch.nn import functional
 from flowsdf.conventions import CAMERA_DISTANCE
 from flowsdf.geometry.camera import look_at
 
-STRIDE = 4  # samples between those that the search looks at first
-STEEPNESS = 1.2  # how much steeper a field may be between the search's first samples than anywhere over them
-SETTLED = 9.0  # temperatures from zero at which a ray on its right side stops to matter: a loss of 1e-4
-NEGLIGIBLE = 1e-4  # derivative of a ray's loss by its logit, of at most 1
+GRID = 20  # nodes along each edge of the cube on which the search looks first
+CANDIDATES = 4  # samples of a ray that are then evaluated themselves
+SETTLED = 6.0  # temperatures from zero at which a ray on its right side stops to matter: a loss of 0.0025
+REACHED, MOST_STEPS = 1e-4, 300  # of a ray that follows an exact field
+NEGLIGIBLE = 1e-3  # derivative of a ray's loss by its logit, of at most 1
 TorchField = Callable[[Float[Tensor, "*s p 3"]], Float[Tensor, "*s p"]]
 
 
@@ -74,7 +75,6 @@ def sparse_silhouette_loss(
     field: TorchField,
     searches: Sequence[TorchField],
     points: Float[Tensor, "s r d 3"],
-    spacing: Float[Tensor, " r"],
     inside: Bool[Tensor, "s r"],
     temperature: float,
     *,
@@ -86,7 +86,7 @@ def sparse_silhouette_loss(
     one sample of each ray that pushes: the others are further than SETTLED temperatures on their right side.
     """
     found = [
-        search(look, at, spacing, settled=partial(_settled, mask, SETTLED * temperature))
+        search(look, at, settled=partial(_settled, mask, SETTLED * temperature))
         for look, at, mask in zip(searches, points, inside, strict=True)
     ]
     index, least = (torch.stack(part) for part in zip(*found, strict=True))  # (s, r)
@@ -99,51 +99,60 @@ def sparse_silhouette_loss(
 
 
 def _settled(
-    inside: Bool[Tensor, " r"], enough: float, low: Float[Tensor, " r"], value: Float[Tensor, " r"]
+    inside: Bool[Tensor, " r"], enough: float, low: Float[Tensor, " r"], high: Float[Tensor, " r"]
 ) -> Bool[Tensor, " r"]:
     """Rays whose smallest distance is known to be on its right side, by more than ``enough``."""
-    return torch.where(inside, value < -enough, low > enough)
+    return torch.where(inside, high < -enough, low > enough)
 
 
 @torch.no_grad()
 def search(
     field: TorchField,
     points: Float[Tensor, "r d 3"],
-    spacing: Float[Tensor, " r"],
     *,
     settled: Callable[[Float[Tensor, " r"], Float[Tensor, " r"]], Bool[Tensor, " r"]] | None = None,
 ) -> tuple[Int[Tensor, " r"], Float[Tensor, " r"]]:
     """Which sample of each ray has the smallest distance, and that distance.
 
-    Every fourth sample is evaluated first; of the others only those beside a sample that leaves room for a smaller
-    distance, if the field is at most STEEPNESS times as steep there as it is anywhere between the first ones.
-    ``settled(low, value)`` names the rays for which a bound from below and a sample's value are enough. ValueError
-    unless the samples are a multiple of four, eight or more.
+    The field is evaluated on a grid; of each ray the CANDIDATES samples that are least by interpolation are evaluated
+    themselves. ``settled(low, high)`` names the rays for which bounds from the interpolation are enough.
     """
-    rays, depths = points.shape[:2]
-    if depths % STRIDE or depths < 2 * STRIDE:
-        raise ValueError(f"{depths} samples a ray: the search needs a multiple of {STRIDE}, {2 * STRIDE} or more")
-    coarse = torch.arange(STRIDE // 2, depths, STRIDE, device=points.device)
-    values = torch.full((rays, depths), torch.inf, device=points.device)
-    first = values[:, coarse] = field(points[:, coarse].flatten(0, 1)).unflatten(0, (rays, len(coarse)))
-    best = first.amin(1)
-    seen = (first.diff(dim=1).abs() / (STRIDE * spacing[:, None])).max()  # how steep it is between those samples
-    room = (STEEPNESS * seen * (STRIDE // 2)) * spacing  # how much smaller a sample between may be
-    open_rays = torch.ones_like(best, dtype=torch.bool) if settled is None else ~settled(best - room, best)
-    promising = (first - room[:, None] <= best[:, None]) & open_rays[:, None]
-    wanted = torch.zeros_like(values, dtype=torch.bool)
-    for offset in range(-(STRIDE // 2), STRIDE // 2):
-        if offset:
-            wanted[:, coarse + offset] |= promising
-    values[wanted] = field(points[wanted])
+    values, error = _interpolated(field, points)
     least, index = values.min(1)
+    open_rays = torch.ones_like(least, dtype=torch.bool) if settled is None else ~settled(least - error, least + error)
+    candidates = values[open_rays].topk(min(CANDIDATES, values.shape[1]), largest=False).indices  # (o, c)
+    at = points[open_rays].gather(1, candidates[..., None].expand(-1, -1, 3))
+    least[open_rays], which = field(at.flatten(0, 1)).unflatten(0, candidates.shape).min(1)
+    index[open_rays] = candidates.gather(1, which[:, None]).squeeze(1)
     return index, least
 
 
+def _interpolated(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Float[Tensor, "r d"], Float[Tensor, ""]]:
+    """The field at samples in the unit sphere, linearly between the nodes of a grid, and how far off that may be.
+
+    At a kink, as on a medial axis, it is off by what the field changes over half a cell.
+    """
+    ticks = torch.linspace(-1, 1, GRID, device=points.device)
+    nodes = torch.stack(torch.meshgrid(ticks, ticks, ticks, indexing="ij"), dim=-1)  # (x, y, z, 3)
+    around = nodes.norm(dim=-1) < 1 + 3**0.5 * 2 / (GRID - 1)  # the nodes of every cell that the sphere meets
+    grid = torch.full(around.shape, torch.nan, device=points.device)
+    grid[around] = field(nodes[around])
+    error = torch.stack([grid.diff(dim=axis).abs().nan_to_num(0).max() for axis in range(3)]).max() / 2
+    at = points.flip(-1)[None, None]  # its last axis comes first
+    values = functional.grid_sample(grid.nan_to_num(0)[None, None], at, align_corners=True)
+    return values[0, 0, 0], error
+
+
 @torch.no_grad()
-def first_hit(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Bool[Tensor, " r"], Float[Tensor, "r 3"]]:
+def visible(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Bool[Tensor, " r"], Float[Tensor, "r 3"]]:
+    """Which rays meet the surface of a field, by its grid of ``search``, and where first."""
+    return first_hit(_interpolated(field, points)[0], points)
+
+
+def first_hit(
+    values: Float[Tensor, "r d"], points: Float[Tensor, "r d 3"]
+) -> tuple[Bool[Tensor, " r"], Float[Tensor, "r 3"]]:
     """Which rays meet the surface, and where first: between the last sample outside and the first one inside."""
-    values = field(points)
     inside = values < 0
     met, index = inside.any(1), inside.byte().argmax(1)  # the first of the largest
     rows, before = torch.arange(len(points), device=points.device), (index - 1).clamp_min(0)
@@ -152,8 +161,26 @@ def first_hit(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Bool[T
     return met, torch.lerp(points[rows, before], points[rows, index], share)
 
 
+def trace(field: TorchField, points: Float[Tensor, "r d 3"]) -> tuple[Bool[Tensor, " r"], Float[Tensor, "r 3"]]:
+    """``visible`` of an exact distance field, by steps as long as the distance (Hart 1996), to REACHED."""
+    at, ends = points[:, 0].clone(), points[:, -1]
+    length = (ends - at).norm(dim=-1)
+    along = (ends - at) / length[:, None]
+    gone, near = torch.zeros_like(length), torch.zeros_like(length, dtype=torch.bool)
+    under_way = torch.arange(len(at))
+    for _ in range(MOST_STEPS):
+        distance = field(at[under_way])
+        near[under_way] = distance < REACHED
+        gone[under_way] += distance
+        under_way = under_way[(distance >= REACHED) & (gone[under_way] < length[under_way])]
+        if not len(under_way):
+            break
+        at[under_way] = points[under_way, 0] + gone[under_way, None] * along[under_way]
+    return near, at
+
+
 def lambertian(
-    normals: Float[Tensor, "n 3"], light: Float[Tensor, "3"], *, ambient: float = 0.2
+    normals: Float[Tensor, "n 3"], light: Float[Tensor, "*n 3"], *, ambient: float = 0.2
 ) -> Float[Tensor, " n"]:
-    """The brightness of a matt surface, 0 to 1, under a distant light from the direction ``light``."""
-    return ambient + (1 - ambient) * (normals @ functional.normalize(light, dim=0)).clamp_min(0)
+    """The brightness of a matt surface, 0 to 1, under a distant light from the direction ``light``, one or one each."""
+    return ambient + (1 - ambient) * (normals * functional.normalize(light, dim=-1)).sum(-1).clamp_min(0)

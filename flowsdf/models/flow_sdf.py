@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from flowsdf.generative.flow import STEPS, trajectory
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.encoding import sinusoidal_embedding
 
@@ -28,7 +29,8 @@ def silhouette_decoder() -> DeepSDF:
 class ImageEncoder(nn.Module):
     """A 64 x 64 RGB image -> ``outputs`` numbers: four 4 x 4 convolutions of stride 2, then 4096 -> 512 -> outputs.
 
-    With 256 outputs it is the flow's conditioner of 2,919,136 parameters, with 128 the CNN of stage 1.
+    With 256 outputs it is the flow's conditioner of 2,919,136 parameters, with 128 the CNN of stage 1. Weights start as
+    He (2015) has them, so that the codes of different images differ from the beginning.
     """
 
     def __init__(self, outputs: int = CONDITION_DIM) -> None:
@@ -39,6 +41,9 @@ class ImageEncoder(nn.Module):
         )
         self.hidden = nn.Linear(channels[-1] * (IMAGE_SIZE // 16) ** 2, 512)
         self.out = nn.Linear(512, outputs)
+        for layer in (*self.convolutions, self.hidden, self.out):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
     def forward(self, images: Float[Tensor, "b 3 64 64"]) -> Float[Tensor, "b outputs"]:
         """What the images say."""
@@ -70,3 +75,35 @@ class VelocityNet(nn.Module):
             normed = functional.layer_norm(h, (WIDTH,)) * (1 + scale) + shift
             h = h + gate * layer(functional.silu(normed))
         return self.out(functional.silu(functional.layer_norm(h, (WIDTH,))))
+
+
+class CnnShapes(nn.Module):
+    """Stage 1: the code of an image in one pass, and the decoder that makes a distance field of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.decoder = ImageEncoder(CODE_DIM), silhouette_decoder()
+
+    def codes(self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"]) -> Float[Tensor, "b 128"]:
+        """The codes; the noise plays no part."""
+        return self.encoder(images)
+
+
+class FlowShapes(nn.Module):
+    """Stage 2: the code by integrating a velocity from noise, whose standard deviation is ``scale``."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.conditioner, self.velocity, self.decoder = ImageEncoder(), VelocityNet(), silhouette_decoder()
+        self.register_buffer("scale", torch.tensor(scale))
+
+    def codes(self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"]) -> Float[Tensor, "b 128"]:
+        """The codes to which standard normal ``noise`` leads."""
+        return self.path(images, noise)[-1]
+
+    def path(
+        self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"], *, steps: int = STEPS
+    ) -> list[Float[Tensor, "b 128"]]:
+        """Where the flow is before the first of its steps and after each."""
+        condition = self.conditioner(images)
+        return trajectory(lambda z, t: self.velocity(z, t, condition), self.scale * noise, steps=steps)

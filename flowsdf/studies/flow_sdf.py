@@ -1,113 +1,144 @@
-"""Flow-SDF (source 000): codes from images and a shared decoder, trained through silhouettes and nothing else."""
+"""Flow-SDF (source 000): codes from images and a shared decoder, trained through images and nothing else.
 
-from collections.abc import Sequence
+Stage 1 is a CNN; stage 2 a rectified flow that first learns the CNN's codes, then all of it through silhouettes;
+stage 3 adds shading. All three are fitted by ``fit_through_images``, from where the stage before ended.
+"""
+
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from flowsdf.conventions import Field
-from flowsdf.geometry import implicit
+from flowsdf.generative.flow import integrate, velocity_loss
 from flowsdf.geometry.render import (
     Rays,
     TorchField,
-    first_hit,
     lambertian,
     rays_of,
-    search,
     seen_from,
     sparse_silhouette_loss,
+    visible,
 )
 from flowsdf.models.deepsdf import DeepSDF, evaluator
-from flowsdf.models.flow_sdf import CODE_DIM, IMAGE_SIZE, ImageEncoder, silhouette_decoder
+from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
 from flowsdf.studies.deepsdf import batch_at
+from flowsdf.studies.solids import DEPTHS
 from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
-DEPTHS = 48
-TRUE_DEPTHS = 384  # of the true silhouettes: what lies between two samples is a sixth of a pixel wide
-KINDS = ("sphere", "box", "ellipsoid")
-EIKONAL_POINTS = 256  # of each shape a step
 START_RADIUS = 0.5
+EIKONAL_POINTS = 256  # of each shape a step
+SHADED_POINTS = 400  # of each shape a step
+CODE_SEED = 2**33  # of the noise, apart from the seeds of the points
+Tensors = dict[str, Tensor]
 
 
-class Solid(NamedTuple):
-    """A synthetic shape: its kind and its exact distances."""
-
-    kind: str
-    field: Field
-
-
-class Renders(NamedTuple):
-    """One image of each shape with its camera, and which of the rays that meet the unit sphere meet the shape."""
-
-    images: Float[Tensor, "s 3 64 64"]
-    directions: Float[Tensor, "s 3"]
-    inside: Bool[Tensor, "s r"]
+def restore(tensors: Tensors) -> CnnShapes | FlowShapes:
+    """The networks of a fit, on this machine's device."""
+    model = FlowShapes() if "scale" in tensors else CnnShapes()
+    model.load_state_dict(tensors)
+    return model.to(best_device()).eval()
 
 
-def solids(count: int, *, seed: int) -> list[Solid]:
-    """Spheres, boxes and ellipsoids in turn, of random sizes, all within the unit sphere."""
-    random, found = np.random.default_rng(seed), []
-    for number in range(count):
-        kind = KINDS[number % len(KINDS)]
-        if kind == "sphere":
-            field = implicit.sphere(random.uniform(0.35, 0.85))
-        elif kind == "box":
-            field = implicit.box(random.uniform(0.5, 1.1, 3))
-        else:
-            field = implicit.ellipsoid(random.uniform(0.3, 0.9, 3))
-        found.append(Solid(kind, field))
-    return found
+def codes_of(tensors: Tensors, images: Float[Tensor, "s 3 64 64"], *, seed: int) -> Float[Tensor, "s 128"]:
+    """The codes of images; a flow's from the noise of ``seed``."""
+    noise = torch.randn(len(images), CODE_DIM, generator=generator_at(seed + CODE_SEED, 0))
+    device = best_device()
+    with torch.no_grad():
+        return restore(tensors).codes(images.to(device), noise.to(device))
 
 
-def random_directions(count: int, *, seed: int) -> Float[np.ndarray, "n 3"]:
-    """Cameras around the shapes, no more than 60 degrees above or below them."""
-    random = np.random.default_rng(seed)
-    turn, height = random.uniform(0, 2 * np.pi, count), random.uniform(-np.sqrt(0.75), np.sqrt(0.75), count)
-    across = np.sqrt(1 - height**2)
-    return np.stack([across * np.sin(turn), height, across * np.cos(turn)], axis=1)
+def fit_start(
+    images: Float[Tensor, "s 3 64 64"], *, folder: Path | None, steps: int, batch: int, rate: float, seed: int
+) -> tuple[Tensors, dict]:
+    """Stage 1 before its first render: a CNN and a decoder that make a sphere of every image."""
+    torch.manual_seed(seed)
+    model = CnnShapes().to(best_device())
+
+    def loss_at(step: int) -> Tensor:
+        codes, _, points = _drawn(model, images, seed, step, batch)
+        return (model.decoder(codes, points) - (points.norm(dim=-1) - START_RADIUS)).abs().mean()
+
+    return _fitted(loss_at, model, "start", folder=folder, steps=steps, rate=rate, seed=seed)
 
 
-def render_fields(fields: Sequence[Field], directions: Float[np.ndarray, "s 3"], *, size: int = IMAGE_SIZE) -> Renders:
-    """Each field from its own direction: a shaded image, and its silhouette by TRUE_DEPTHS samples a ray."""
-    rays, images, inside = rays_of(size, TRUE_DEPTHS), [], []
-    for field, direction in zip(fields, directions, strict=True):
-        (points,) = seen_from(rays, direction[None])
-        met, at = first_hit(on_tensors(field), points)
-        shade = torch.zeros(len(met))
-        shade[met] = lambertian(exact_normals(field, at[met]), torch.from_numpy(direction).float())
-        image = torch.zeros(size * size)
-        image[rays.hit] = shade
-        images.append(image.reshape(1, size, size).expand(3, -1, -1))
-        inside.append(met)
-    return Renders(torch.stack(images), torch.from_numpy(directions).float(), torch.stack(inside))
+def fit_to_distances(
+    start: Tensors,
+    images: Float[Tensor, "s 3 64 64"],
+    points: Float[Tensor, "s n 3"],
+    sdf: Float[Tensor, "s n"],
+    *,
+    folder: Path | None,
+    steps: int,
+    batch: int,
+    points_per_step: int,
+    rate: float,
+    seed: int,
+) -> tuple[Tensors, dict]:
+    """The control: the networks of stage 1, trained on distances instead of silhouettes."""
+    model = restore(start)
+
+    def loss_at(step: int) -> Tensor:
+        shapes, chosen = batch_at(seed, step, len(images), points.shape[1], batch, points_per_step)
+        codes = model.codes(images[shapes].to(model.decoder.out.weight.device), torch.zeros(0))
+        at, truth = (part[shapes[:, None], chosen].to(codes.device) for part in (points, sdf))
+        return (model.decoder(codes, at) - truth).abs().mean()
+
+    return _fitted(loss_at, model, "distances", folder=folder, steps=steps, rate=rate, seed=seed)
 
 
-def on_tensors(field: Field) -> TorchField:
-    """A field of numpy points as one of tensors, for any leading shape."""
-    return lambda p: torch.from_numpy(field(p.reshape(-1, 3).double().numpy())).float().reshape(p.shape[:-1])
+def fit_flow(
+    stage1: Tensors,
+    images: Float[Tensor, "s 3 64 64"],
+    targets: Float[Tensor, "s 128"],
+    *,
+    folder: Path | None,
+    steps: int,
+    batch: int,
+    rate: float,
+    scaled: bool,
+    sampling: float,
+    seed: int,
+) -> tuple[Tensors, dict]:
+    """Stage 2, phase 1: a flow from noise to the target codes, beside the decoder of stage 1, which it keeps.
+
+    ``scaled`` gives the noise the targets' standard deviation, instead of one; ``sampling`` weighs the squared error of
+    the codes that all Euler steps lead to, beside that of the velocity.
+    """
+    torch.manual_seed(seed)
+    device = best_device()
+    model = FlowShapes(float(targets.std(0).square().mean().sqrt()) if scaled else 1.0)
+    model.decoder.load_state_dict(decoder_of(stage1))
+    model.to(device)
+    model.decoder.requires_grad_(False)
+    size = float(targets.square().mean())  # so that a loss of one says no more than zero
+
+    def loss_at(step: int) -> Tensor:
+        random = generator_at(seed, step)
+        shapes, _ = batch_at(seed, step, len(images), 1, batch, 1)
+        noise, t = torch.randn(len(shapes), CODE_DIM, generator=random), torch.rand(len(shapes), generator=random)
+        noise, data = model.scale * noise.to(device), targets[shapes].to(device)
+        velocity = partial(_conditioned, model.velocity, model.conditioner(images[shapes].to(device)))
+        loss = velocity_loss(velocity, noise, data, t.to(device))
+        return (loss + sampling * (integrate(velocity, noise) - data).square().mean() if sampling else loss) / size
+
+    return _fitted(loss_at, model, "flow", folder=folder, steps=steps, rate=rate, seed=seed)
 
 
-def exact_normals(field: Field, points: Float[Tensor, "n 3"], step: float = 1e-4) -> Float[Tensor, "n 3"]:
-    """Outward unit normals by central differences."""
-    sides = [(field((points.double() + o).numpy()) - field((points.double() - o).numpy())) for o in step * torch.eye(3)]
-    return nn.functional.normalize(torch.from_numpy(np.stack(sides, axis=1)).float(), dim=1)
+def _conditioned(velocity: nn.Module, condition: Tensor, z: Tensor, t: Tensor) -> Tensor:
+    return velocity(z, t, condition)
 
 
-class CodedDecoder(nn.Module):
-    """The image encoder and the decoder of its codes, trained together."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder, self.decoder = ImageEncoder(CODE_DIM), silhouette_decoder()
+def decoder_of(tensors: Tensors) -> Tensors:
+    """The tensors of the decoder in a fit."""
+    return {name.removeprefix("decoder."): t for name, t in tensors.items() if name.startswith("decoder.")}
 
 
-def fit_cnn(
+def fit_through_images(
+    start: Tensors,
     images: Float[Tensor, "s 3 64 64"],
     directions: Float[Tensor, "s 3"],
     inside: Bool[Tensor, "s r"],
@@ -118,37 +149,31 @@ def fit_cnn(
     rate: float,
     temperature: float,
     eikonal: float,
-    start: int,
+    shading: float,
     seed: int,
-) -> tuple[dict[str, Tensor], dict]:
-    """Stage 1: the encoder and the decoder from one silhouette of each shape; tensors ``encoder.*``, ``decoder.*``.
+) -> tuple[Tensors, dict]:
+    """All networks of ``start``, from one image of each shape and nothing else.
 
-    The first ``start`` steps make a sphere of every code; ``eikonal`` weighs the squared gap of the gradient's length
-    to one at random points.
+    The loss is the silhouette's at ``temperature``, plus ``eikonal`` times the squared gap of the field's slope to one
+    at random points, plus ``shading`` times the squared error of the brightness where shape and image are both seen.
     """
-    torch.manual_seed(seed)
-    device = best_device()
-    model = CodedDecoder().to(device)
+    model = restore(start)
+    model.requires_grad_(True)
     rays = rays_of(images.shape[-1], DEPTHS)
-    steps = start + epochs * (len(images) // min(batch, len(images)))
+    seen = images[:, 0].flatten(1)[:, rays.hit]
 
     def loss_at(step: int) -> Tensor:
-        shapes, _ = batch_at(seed, step, len(images), 1, batch, 1)
-        codes = model.encoder(images[shapes].to(device))
-        points = torch.rand(len(shapes), EIKONAL_POINTS, 3, generator=generator_at(seed, step)).to(device) * 2 - 1
-        if step < start:
-            return (model.decoder(codes, points) - (points.norm(dim=-1) - START_RADIUS)).abs().mean()
-        loss = image_loss(model.decoder, codes, rays, directions[shapes], inside[shapes], temperature=temperature)
+        codes, shapes, points = _drawn(model, images, seed, step, batch)
+        given = (rays, directions[shapes], inside[shapes])
+        loss = image_loss(model.decoder, codes, *given, temperature=temperature)
         if eikonal:
             loss = loss + eikonal * eikonal_loss(partial(model.decoder, codes), points)
+        if shading:
+            loss = loss + shading * shading_loss(model.decoder, codes, *given, seen[shapes], generator_at(seed, step))
         return loss
 
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, fused=True)
-    settings = {"steps": steps, "schedule": cosine(steps), "folder": folder, "every": 500}
-    curve = follow(
-        train(loss_at, model, optimizer, fingerprint=f"cnn {len(images)} {steps} {seed}", **settings), "CNN", steps
-    )
-    return dict(model.state_dict()), {"curve": curve, "steps": steps}
+    steps = epochs * (len(images) // min(batch, len(images)))
+    return _fitted(loss_at, model, "images", folder=folder, steps=steps, rate=rate, seed=seed)
 
 
 def image_loss(
@@ -161,47 +186,84 @@ def image_loss(
     temperature: float,
 ) -> Float[Tensor, ""]:
     """The silhouette loss of each code's shape from its direction, through the sparse renderer."""
-    dtype = autocast_dtype(codes.device)
-    looks = [evaluator(decoder, code, autocast_dtype=dtype) for code in codes.detach()]
     points = seen_from(rays, directions.numpy()).to(codes.device)
-    masks = inside.to(codes.device)
-    spacing = rays.spacing.to(codes.device)
-    return sparse_silhouette_loss(
-        partial(decoder, codes), looks, points, spacing, masks, temperature, pixels=len(rays.hit)
-    )
+    masks, field = inside.to(codes.device), partial(decoder, codes)
+    return sparse_silhouette_loss(field, looks(decoder, codes), points, masks, temperature, pixels=len(rays.hit))
+
+
+def looks(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[TorchField]:
+    """The field of each code without a gradient, as fast as this machine evaluates it."""
+    dtype = autocast_dtype(codes.device)
+    return [evaluator(decoder, code, autocast_dtype=dtype) for code in codes.detach()]
 
 
 def eikonal_loss(field: TorchField, points: Float[Tensor, "s p 3"]) -> Float[Tensor, ""]:
     """The mean squared gap between the length of the field's gradient and one."""
-    points = points.requires_grad_()
+    return (slope_of(field, points).norm(dim=-1) - 1).square().mean()
+
+
+def slope_of(field: TorchField, points: Float[Tensor, "*s 3"]) -> Float[Tensor, "*s 3"]:
+    """The gradient of the field at points, differentiable in what the field depends on."""
+    points = points.detach().requires_grad_()
     (slope,) = torch.autograd.grad(field(points).sum(), points, create_graph=True)
-    return (slope.norm(dim=-1) - 1).square().mean()
+    return slope
 
 
-def restore_cnn(tensors: dict[str, Tensor]) -> CodedDecoder:
-    """The encoder and decoder of a fit, on this machine's device."""
-    model = CodedDecoder()
-    model.load_state_dict(tensors)
-    return model.to(best_device()).eval().requires_grad_(False)
+def shading_loss(
+    decoder: DeepSDF,
+    codes: Float[Tensor, "s d"],
+    rays: Rays,
+    directions: Float[Tensor, "s 3"],
+    inside: Bool[Tensor, "s r"],
+    seen: Float[Tensor, "s r"],
+    random: torch.Generator,
+) -> Float[Tensor, ""]:
+    """The mean squared error of the Lambertian brightness on rays that meet the shape and should.
+
+    The surface is found without a gradient; its normal is the field's slope there, which has one.
+    """
+    at, light, brightness, owner = [], [], [], []
+    points = seen_from(rays, directions.numpy()).to(codes.device)
+    for number, look in enumerate(looks(decoder, codes)):
+        met, first = visible(look, points[number])
+        both = (met.cpu() & inside[number]).nonzero().squeeze(1)
+        both = both[torch.randperm(len(both), generator=random)[:SHADED_POINTS]]
+        at.append(first[both.to(first.device)])
+        light.append(directions[number].expand(len(both), 3))
+        brightness.append(seen[number, both])
+        owner += [number] * len(both)
+    if not owner:
+        return codes.sum() * 0
+    slope = slope_of(lambda p: decoder(codes[owner], p[:, None])[:, 0], torch.cat(at))
+    ours = lambertian(nn.functional.normalize(slope, dim=-1), torch.cat(light).to(codes.device))
+    return (ours - torch.cat(brightness).to(codes.device)).square().mean()
 
 
-def least_distances(
-    fields: Sequence[TorchField], rays: Rays, directions: Float[np.ndarray, "s 3"]
-) -> Float[Tensor, "s r"]:
-    """The smallest distance on each ray, of each field from its own direction."""
-    points = seen_from(rays, directions)
-    return torch.stack([search(f, at, rays.spacing)[1] for f, at in zip(fields, points, strict=True)])
+def _drawn(
+    model: CnnShapes | FlowShapes, images: Tensor, seed: int, step: int, batch: int
+) -> tuple[Float[Tensor, "b 128"], Tensor, Float[Tensor, "b p 3"]]:
+    """The codes of one step's shapes, which shapes those are, and random points for each."""
+    shapes, _ = batch_at(seed, step, len(images), 1, batch, 1)
+    random, device = generator_at(seed, step), next(model.parameters()).device
+    points = torch.rand(len(shapes), EIKONAL_POINTS, 3, generator=random) * 2 - 1
+    noise = torch.randn(len(shapes), CODE_DIM, generator=random)
+    return model.codes(images[shapes].to(device), noise.to(device)), shapes, points.to(device)
 
 
-def turned(directions: Float[np.ndarray, "s 3"], degrees: float) -> Float[np.ndarray, "s 3"]:
-    """The directions after the camera went round the y axis."""
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return directions @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
-
-
-def as_image(values: Float[Tensor, " r"] | Bool[Tensor, " r"], rays: Rays, background: float = 0.0) -> np.ndarray:
-    """The values of the rays that meet the sphere as a square image."""
-    image = torch.full((len(rays.hit),), background)
-    image[rays.hit] = values.float()
-    side = round(len(image) ** 0.5)
-    return image.reshape(side, side).numpy()
+def _fitted(
+    loss_at: Callable[[int], Tensor],
+    model: nn.Module,
+    name: str,
+    *,
+    folder: Path | None,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> tuple[Tensors, dict]:
+    """What training makes of a model, by Adam at a rate that falls to zero, with its loss curve."""
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate, fused=True)
+    fingerprint = f"{name} {steps} {rate} {seed}"
+    settings = {"steps": steps, "schedule": cosine(steps), "folder": folder, "every": 200, "fingerprint": fingerprint}
+    curve = follow(train(loss_at, model, optimizer, **settings), name, steps)
+    return {key: tensor.detach() for key, tensor in model.state_dict().items()}, {"curve": curve, "steps": steps}
