@@ -42,8 +42,8 @@ inputs = {"solids": f"{shapes} {seed}"}
 # ## The renderer
 #
 # A ray through each pixel is sampled at 48 depths $x_d$ inside the unit sphere, which the image inscribes; the pixel is
-# $\sigma(-\min_d f(z, x_d) / T)$. Only the least sample of a ray has a gradient, so it is found without one, on a coarse grid
-# first, and evaluated again with one. Where a ray is far on its right side, nothing is evaluated again at all.
+# $\sigma(-\min_d f(z, x_d) / T)$. Only the least sample of a ray has a gradient, so it is found without one, on a coarse
+# grid first, and evaluated again with one. Where a ray is far on its right side, nothing is evaluated again at all.
 
 # %%
 results.record_metrics(chapter, {"points_per_render": IMAGE_SIZE**2 * solids.DEPTHS, "temperature": temperature})
@@ -60,8 +60,8 @@ results.save_figure(
 # %% [markdown]
 # ## Training
 #
-# The loss is the binary cross-entropy of the silhouette. Two things keep the field a distance: it starts as a sphere, and
-# its slope is pulled towards one (eikonal). Short runs without either, beside one with both, show what each buys.
+# The loss is the binary cross-entropy of the silhouette. Two things keep the field a distance: it starts as a sphere,
+# and its slope is pulled towards one (eikonal). Short runs without either, beside one with both, show what each buys.
 
 # %%
 settings = {"batch": batch, "rate": rate, "temperature": temperature, "shading": 0.0, "seed": seed}
@@ -178,8 +178,8 @@ results.record_metrics(
 results.say(
     chapter,
     "From the four angles never seen the mean IoU is {novel_iou_sphere:.3f} for spheres, {novel_iou_box:.3f} for boxes "
-    "and {novel_iou_ellipsoid:.3f} for ellipsoids. One silhouette does not say how deep a box is: what it does not show, "
-    "the decoder can only take from other shapes.",
+    "and {novel_iou_ellipsoid:.3f} for ellipsoids. One silhouette does not say how deep a box is: what it does not "
+    "show, the decoder can only take from other shapes.",
 )
 
 # %% [markdown]

@@ -92,6 +92,8 @@ class CnnShapes(nn.Module):
 class FlowShapes(nn.Module):
     """Stage 2: the code by integrating a velocity from noise, whose standard deviation is ``scale``."""
 
+    scale: Tensor
+
     def __init__(self, scale: float = 1.0) -> None:
         super().__init__()
         self.conditioner, self.velocity, self.decoder = ImageEncoder(), VelocityNet(), silhouette_decoder()

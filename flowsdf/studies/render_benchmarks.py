@@ -19,7 +19,7 @@ from flowsdf.geometry.render import (
 from flowsdf.models.deepsdf import DeepSDF, evaluator
 from flowsdf.models.flow_sdf import CODE_DIM, silhouette_decoder
 from flowsdf.studies.benchmarks import Row, in_turn
-from flowsdf.studies.flow_sdf import on_tensors
+from flowsdf.studies.solids import on_tensors
 from flowsdf.train.loop import autocast_dtype
 
 DIRECTION = np.array([[0.64, 0.42, 0.64]])
@@ -42,8 +42,8 @@ def silhouette(*, size: int, depths: int, steps: int, rounds: int) -> Row:
         inside = least_of_all(truth, points) < 0
         given = (points, inside, size * size)
         ours, baseline, sparse, dense = in_turn(
-            lambda d=decoder, z=code, g=given: gradient(d, z, *g, spacing=rays.spacing),
-            lambda d=decoder, z=code, g=given: gradient(d, z, *g, spacing=None),
+            lambda d=decoder, z=code, g=given: gradient(d, z, *g, sparse=True),
+            lambda d=decoder, z=code, g=given: gradient(d, z, *g, sparse=False),
             rounds=rounds,
         )
         seconds.append((ours, baseline))
@@ -80,15 +80,15 @@ def gradient(
     inside: Tensor,
     pixels: int,
     *,
-    spacing: Float[Tensor, " r"] | None,
+    sparse: bool,
 ) -> tuple[float, Tensor]:
-    """The silhouette loss and its gradient, flat; dense without the ``spacing`` that the search needs."""
+    """The silhouette loss and its gradient, flat."""
     latents = code.clone().requires_grad_()
     field = partial(decoder, latents)
-    if spacing is None:
-        loss = silhouette_loss(least_of_all(field, points), inside, TEMPERATURE, pixels=pixels)
-    else:
+    if sparse:
         look = evaluator(decoder, code[0], autocast_dtype=autocast_dtype(code.device))
-        loss = sparse_silhouette_loss(field, [look], points, spacing, inside, TEMPERATURE, pixels=pixels)
+        loss = sparse_silhouette_loss(field, [look], points, inside, TEMPERATURE, pixels=pixels)
+    else:
+        loss = silhouette_loss(least_of_all(field, points), inside, TEMPERATURE, pixels=pixels)
     slopes = torch.autograd.grad(loss, [latents, *decoder.parameters()])
     return loss.item(), torch.cat([slope.flatten() for slope in slopes])

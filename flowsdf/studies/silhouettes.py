@@ -63,11 +63,11 @@ def by_angle(scores: pd.DataFrame) -> pd.DataFrame:
     """The mean IoU of every row, angle and kind with its bootstrap interval over shapes."""
     lines = []
     for (row, angle), group in scores.groupby(["row", "angle"], sort=False):
-        line = {"row": row, "angle": angle, "n": len(group)}
+        line: dict[str, object] = {"row": row, "angle": angle, "n": len(group)}
         for kind, values in group.groupby("kind", sort=False).iou:
             few = len(values) < 2
             mean, low, high = (values.mean(), np.nan, np.nan) if few else bootstrap_interval(values.to_numpy(), seed=0)
-            line[kind] = f"{mean:.3f}" if few else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+            line[str(kind)] = f"{mean:.3f}" if few else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
         lines.append(line)
     return pd.DataFrame(lines)
 
