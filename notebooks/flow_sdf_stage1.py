@@ -29,7 +29,7 @@ import pandas as pd
 from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import IMAGE_SIZE
 from flowsdf.report import figures, results
-from flowsdf.studies import flow_sdf, silhouettes, solids
+from flowsdf.studies import flow_sdf, image_losses, silhouettes, solids
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("flow_sdf_stage1", globals())
@@ -42,8 +42,8 @@ inputs = {"solids": f"{shapes} {seed}"}
 # ## The renderer
 #
 # A ray through each pixel is sampled at 48 depths $x_d$ inside the unit sphere, which the image inscribes; the pixel is
-# $\sigma(-\min_d f(z, x_d) / T)$. Only the least sample of a ray has a gradient, so it is found without one, on a coarse
-# grid first, and evaluated again with one. Where a ray is far on its right side, nothing is evaluated again at all.
+# $\sigma(-\min_d f(z, x_d) / T)$. Only the least sample of a ray has a gradient, so it is found without one, on a
+# coarse grid first, and evaluated again with one. Rays that are far on their right side are not evaluated again.
 
 # %%
 results.record_metrics(chapter, {"points_per_render": IMAGE_SIZE**2 * solids.DEPTHS, "temperature": temperature})
@@ -93,7 +93,7 @@ for name, (steps, numbers) in runs.items():
 checkpoint.write(chapter.artifacts / "cnn.safetensors", fitted["full"].tensors, fitted["full"].facts)
 models = {name: flow_sdf.restore(fit.tensors) for name, fit in fitted.items()}
 codes = {name: flow_sdf.codes_of(fit.tensors, seen.images, seed=seed) for name, fit in fitted.items()}
-fields = {name: flow_sdf.looks(models[name].decoder, codes[name]) for name in runs}
+fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in runs}
 
 # %%
 columns = ["step", "seconds", "loss"]
@@ -190,7 +190,7 @@ results.say(
 # %%
 fresh = solids.solids(unseen, seed=seed + 1000)
 views = solids.render_solids(fresh)
-guessed = flow_sdf.looks(models["full"].decoder, flow_sdf.codes_of(fitted["full"].tensors, views.images, seed=seed))
+guessed = image_losses.looks(models["full"].decoder, flow_sdf.codes_of(fitted["full"].tensors, views.images, seed=seed))
 unknown = silhouettes.view_scores({"CNN, unseen solids": guessed}, fresh, rays, views.directions)
 results.save_table(
     chapter, silhouettes.by_angle(unknown), "unseen", caption="The same for solids held out of training."

@@ -19,10 +19,12 @@ from flowsdf.geometry.render import (
     seen_from,
     silhouette_loss,
     sparse_silhouette_loss,
+    trace,
+    visible,
 )
 from flowsdf.models.deepsdf import evaluator
 from flowsdf.models.flow_sdf import silhouette_decoder
-from flowsdf.studies.flow_sdf import on_tensors
+from flowsdf.studies.solids import on_tensors
 from flowsdf.train.loop import autocast_dtype
 
 torch.set_num_threads(1)
@@ -86,12 +88,29 @@ def test_a_ball_has_the_least_distances_of_its_closed_form() -> None:
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
 @pytest.mark.parametrize("name", SOLIDS)
-def test_the_search_finds_the_least_sample(name: str, scale: float) -> None:
+def test_the_search_finds_the_least_sample_or_one_beside_it(name: str, scale: float) -> None:
+    """Of the rays that a silhouette depends on, 2 % at most are off by more than a tenth of a sample's spacing."""
     rays, field = rays_of(64, 48), on_tensors(lambda points: scale * SOLIDS[name](points))
     for points in seen_from(rays, DIRECTIONS):
-        index, least = search(field, points, rays.spacing)
-        torch.testing.assert_close(least, least_of_all(field, points), atol=0, rtol=0)
+        index, least = search(field, points)
         torch.testing.assert_close(least, field(points[torch.arange(len(index)), index]), atol=0, rtol=0)
+        truth = least_of_all(field, points)
+        gap, near = (least - truth) / scale, truth.abs() < 0.1 * scale
+        assert gap.min() >= 0 and gap.max() < 0.01 and (gap > 0.002)[near].float().mean() < 0.02
+
+
+def test_the_search_leaves_settled_rays_to_the_grid() -> None:
+    rays, asked = rays_of(32, 48), []
+
+    def field(points: torch.Tensor) -> torch.Tensor:
+        asked.append(len(points))
+        return points.norm(dim=-1) - 0.5
+
+    for enough in (-9.0, 9.0):  # all of them, none
+        index, least = search(field, rays.points, settled=lambda low, high, e=enough: low > e)
+        assert (least - least_of_all(field, rays.points)).abs().max() < 0.03 and index.max() < 48
+        asked.pop()  # the oracle's
+    assert asked[1] == 0 and asked[0] == asked[2] and asked[3] == 6 * len(rays.points)
 
 
 def test_the_loss_has_the_gradient_of_its_finite_differences() -> None:
@@ -122,13 +141,6 @@ def trained_decoder(name: str) -> tuple:
     return decoder, codes
 
 
-@pytest.mark.parametrize("depths", [4, 6, 47, 50])
-def test_the_search_refuses_samples_that_it_would_miss(depths: int) -> None:
-    rays = rays_of(8, depths)
-    with pytest.raises(ValueError, match="a multiple of 4, 8 or more"):
-        search(on_tensors(SOLIDS["ball"]), rays.points, rays.spacing)
-
-
 @pytest.mark.parametrize("mask", [True, False])
 def test_a_mask_of_one_kind_has_a_loss_and_a_gradient(mask: bool) -> None:
     rays = rays_of(16, 8)
@@ -136,7 +148,7 @@ def test_a_mask_of_one_kind_has_a_loss_and_a_gradient(mask: bool) -> None:
     for radius in (0.5, 9.0):  # of the second every ray is inside, by far
         size = torch.tensor(radius, requires_grad=True)
         field = lambda p: p.norm(dim=-1) - size  # noqa: B023, E731
-        loss = sparse_silhouette_loss(field, [torch.no_grad()(field)], points, rays.spacing, inside, 0.02, pixels=256)
+        loss = sparse_silhouette_loss(field, [torch.no_grad()(field)], points, inside, 0.02, pixels=256)
         dense = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=256)
         assert loss.item() == pytest.approx(dense.item(), rel=1e-3, abs=1e-4)
         slopes = [float(torch.autograd.grad(value, size)[0]) for value in (loss, dense)]
@@ -158,7 +170,7 @@ def test_the_sparse_loss_is_the_dense_one(name: str, half: bool) -> None:
         field = partial(decoder, latents)
         if sparse:
             looks = [evaluator(decoder, code, autocast_dtype=dtype) for code in codes]
-            loss = sparse_silhouette_loss(field, looks, points, rays.spacing, inside, 0.02, pixels=1600)
+            loss = sparse_silhouette_loss(field, looks, points, inside, 0.02, pixels=1600)
         else:
             loss = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=1600)
         slopes = torch.autograd.grad(loss, [latents, *decoder.parameters()])
@@ -167,3 +179,23 @@ def test_the_sparse_loss_is_the_dense_one(name: str, half: bool) -> None:
     assert ours == pytest.approx(dense, abs=1e-3 if half else 2e-5)
     assert torch.cosine_similarity(slope, our_slope, dim=0) > 0.999
     assert float(our_slope.norm()) == pytest.approx(float(slope.norm()), rel=0.01)
+
+
+@pytest.mark.parametrize("name", ["ball", "box", "plate"])
+def test_a_traced_ray_stops_on_the_surface(name: str) -> None:
+    rays, field = rays_of(64, 192), on_tensors(SOLIDS[name])
+    for points in seen_from(rays, DIRECTIONS):
+        met, at = trace(field, points)
+        least = least_of_all(field, points)
+        assert met[least < 0].all() and not met[least > 0.02].any()
+        assert field(at[met]).abs().max() < 2e-4
+        before = torch.lerp(points[met, 0], at[met], 0.98)
+        assert field(before).min() > 0  # nothing was passed on the way
+
+
+def test_what_is_visible_is_found_on_the_grid() -> None:
+    rays = rays_of(64, 48)
+    points = seen_from(rays, DIRECTIONS[:1])[0]
+    (met, at), (meets, exact) = visible(on_tensors(SOLIDS["ball"]), points), trace(on_tensors(SOLIDS["ball"]), points)
+    assert (met != meets).float().mean() < 0.03
+    assert (at - exact)[met & meets].norm(dim=-1).median() < 0.01

@@ -18,8 +18,8 @@ from torch.nn import functional
 from flowsdf.conventions import CAMERA_DISTANCE
 from flowsdf.geometry.camera import look_at
 
-GRID = 20  # nodes along each edge of the cube on which the search looks first
-CANDIDATES = 4  # samples of a ray that are then evaluated themselves
+GRID = 24  # nodes along each edge of the cube on which the search looks first
+CANDIDATES = 6  # samples of a ray that are then evaluated themselves
 SETTLED = 6.0  # temperatures from zero at which a ray on its right side stops to matter: a loss of 0.0025
 REACHED, MOST_STEPS = 1e-4, 300  # of a ray that follows an exact field
 NEGLIGIBLE = 1e-3  # derivative of a ray's loss by its logit, of at most 1

@@ -157,12 +157,9 @@ def fit_latents(
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:
-    """The surface of each latent at ``resolution``: coarse to fine, the finest level in float32."""
+    """The surface of each latent at ``resolution``: coarse to fine, in float32 at the ends of every crossed edge."""
     dtype = autocast_dtype(latents.device)
-    return [
-        extract(field(decoder, z), resolution, coarse=field(decoder, z, autocast_dtype=dtype) if dtype else None)
-        for z in latents
-    ]
+    return [extract(field(decoder, z), resolution, coarse=field(decoder, z, autocast_dtype=dtype)) for z in latents]
 
 
 def path(a: Float[Tensor, " d"], b: Float[Tensor, " d"], count: int) -> Float[Tensor, "{count} d"]:

@@ -13,25 +13,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from flowsdf.generative.flow import integrate, velocity_loss
-from flowsdf.geometry.render import (
-    Rays,
-    TorchField,
-    lambertian,
-    rays_of,
-    seen_from,
-    sparse_silhouette_loss,
-    visible,
-)
-from flowsdf.models.deepsdf import DeepSDF, evaluator
+from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
 from flowsdf.studies.deepsdf import batch_at
+from flowsdf.studies.image_losses import eikonal_loss, image_loss, shading_loss
 from flowsdf.studies.solids import DEPTHS
-from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at, train
+from flowsdf.train.loop import best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
 START_RADIUS = 0.5
 EIKONAL_POINTS = 256  # of each shape a step
-SHADED_POINTS = 400  # of each shape a step
 CODE_SEED = 2**33  # of the noise, apart from the seeds of the points
 Tensors = dict[str, Tensor]
 
@@ -83,7 +74,7 @@ def fit_to_distances(
 
     def loss_at(step: int) -> Tensor:
         shapes, chosen = batch_at(seed, step, len(images), points.shape[1], batch, points_per_step)
-        codes = model.codes(images[shapes].to(model.decoder.out.weight.device), torch.zeros(0))
+        codes, *_ = _drawn(model, images, seed, step, batch)
         at, truth = (part[shapes[:, None], chosen].to(codes.device) for part in (points, sdf))
         return (model.decoder(codes, at) - truth).abs().mean()
 
@@ -174,69 +165,6 @@ def fit_through_images(
 
     steps = epochs * (len(images) // min(batch, len(images)))
     return _fitted(loss_at, model, "images", folder=folder, steps=steps, rate=rate, seed=seed)
-
-
-def image_loss(
-    decoder: DeepSDF,
-    codes: Float[Tensor, "s d"],
-    rays: Rays,
-    directions: Float[Tensor, "s 3"],
-    inside: Bool[Tensor, "s r"],
-    *,
-    temperature: float,
-) -> Float[Tensor, ""]:
-    """The silhouette loss of each code's shape from its direction, through the sparse renderer."""
-    points = seen_from(rays, directions.numpy()).to(codes.device)
-    masks, field = inside.to(codes.device), partial(decoder, codes)
-    return sparse_silhouette_loss(field, looks(decoder, codes), points, masks, temperature, pixels=len(rays.hit))
-
-
-def looks(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[TorchField]:
-    """The field of each code without a gradient, as fast as this machine evaluates it."""
-    dtype = autocast_dtype(codes.device)
-    return [evaluator(decoder, code, autocast_dtype=dtype) for code in codes.detach()]
-
-
-def eikonal_loss(field: TorchField, points: Float[Tensor, "s p 3"]) -> Float[Tensor, ""]:
-    """The mean squared gap between the length of the field's gradient and one."""
-    return (slope_of(field, points).norm(dim=-1) - 1).square().mean()
-
-
-def slope_of(field: TorchField, points: Float[Tensor, "*s 3"]) -> Float[Tensor, "*s 3"]:
-    """The gradient of the field at points, differentiable in what the field depends on."""
-    points = points.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(field(points).sum(), points, create_graph=True)
-    return slope
-
-
-def shading_loss(
-    decoder: DeepSDF,
-    codes: Float[Tensor, "s d"],
-    rays: Rays,
-    directions: Float[Tensor, "s 3"],
-    inside: Bool[Tensor, "s r"],
-    seen: Float[Tensor, "s r"],
-    random: torch.Generator,
-) -> Float[Tensor, ""]:
-    """The mean squared error of the Lambertian brightness on rays that meet the shape and should.
-
-    The surface is found without a gradient; its normal is the field's slope there, which has one.
-    """
-    at, light, brightness, owner = [], [], [], []
-    points = seen_from(rays, directions.numpy()).to(codes.device)
-    for number, look in enumerate(looks(decoder, codes)):
-        met, first = visible(look, points[number])
-        both = (met.cpu() & inside[number]).nonzero().squeeze(1)
-        both = both[torch.randperm(len(both), generator=random)[:SHADED_POINTS]]
-        at.append(first[both.to(first.device)])
-        light.append(directions[number].expand(len(both), 3))
-        brightness.append(seen[number, both])
-        owner += [number] * len(both)
-    if not owner:
-        return codes.sum() * 0
-    slope = slope_of(lambda p: decoder(codes[owner], p[:, None])[:, 0], torch.cat(at))
-    ours = lambertian(nn.functional.normalize(slope, dim=-1), torch.cat(light).to(codes.device))
-    return (ours - torch.cat(brightness).to(codes.device)).square().mean()
 
 
 def _drawn(

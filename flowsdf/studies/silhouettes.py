@@ -16,7 +16,7 @@ from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
 from flowsdf.geometry.render import Rays, TorchField, lambertian, seen_from, silhouette_loss, trace, visible
 from flowsdf.models.deepsdf import DeepSDF, field
-from flowsdf.studies.flow_sdf import looks, slope_of
+from flowsdf.studies.image_losses import looks, slope_of
 from flowsdf.studies.solids import Renders, Solid, as_image, exact_normals, least_distances, on_tensors, turned
 from flowsdf.train.progress import progress
 
