@@ -84,7 +84,9 @@ chapters: $(CHAPTERS)
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
 flow_sdf_stage1:
-99_ledger: 12_image_to_latent 11_deepsdf 00_data flow_sdf_stage1 params/claims.yaml
+flow_sdf_stage2: flow_sdf_stage1
+flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
+99_ledger: 12_image_to_latent 11_deepsdf 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml
 
 $(CHAPTERS):
 	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) --timeout $(TIMEOUT) --after $^

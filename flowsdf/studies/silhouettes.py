@@ -15,7 +15,7 @@ from flowsdf.evaluation.scores import score, truth_samples
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
 from flowsdf.geometry.render import Rays, TorchField, lambertian, seen_from, silhouette_loss, trace, visible
-from flowsdf.models.deepsdf import DeepSDF, field
+from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import looks, slope_of
 from flowsdf.studies.solids import Renders, Solid, as_image, exact_normals, least_distances, on_tensors, turned
 from flowsdf.train.progress import progress
@@ -78,14 +78,16 @@ def seen_right(scores: pd.DataFrame, row: str) -> float:
     return float((novel.groupby(["angle", "kind"]).iou.mean() >= RIGHT).all())
 
 
-def silhouette_losses(
+def training_views(
     fields: Sequence[TorchField], shapes: Sequence[Solid], renders: Renders, rays: Rays, temperature: float
-) -> tuple[float, float]:
-    """The mean silhouette loss on the training views, of the fields and of the exact distances."""
-    both = (fields, [on_tensors(shape.field) for shape in shapes])
-    least = [least_distances(of, rays, renders.directions) for of in both]
-    loss, exact = (silhouette_loss(part, renders.inside, temperature, pixels=len(rays.hit)).item() for part in least)
-    return loss, exact
+) -> dict[str, float]:
+    """How the training views are met: the silhouette loss, that of the exact distances, the excess, and mask IoUs."""
+    exact = [on_tensors(shape.field) for shape in shapes]
+    least, true = (least_distances(of, rays, renders.directions) for of in (fields, exact))
+    loss, floor = (silhouette_loss(d, renders.inside, temperature, pixels=len(rays.hit)).item() for d in (least, true))
+    ious = mask_ious(least < 0, renders.inside)
+    losses = {"silhouette loss": loss, "of the exact distances": floor, "excess": loss - floor}
+    return losses | {"mask IoU": float(ious.mean()), "least mask IoU": float(ious.min())}
 
 
 def mean_slope(decoder: DeepSDF, codes: Float[Tensor, "s d"], *, points: int = 500) -> float:
@@ -94,37 +96,67 @@ def mean_slope(decoder: DeepSDF, codes: Float[Tensor, "s d"], *, points: int = 5
     return slope_of(lambda p: decoder(codes, p), at.to(codes.device)).norm(dim=-1).mean().item()
 
 
-def normal_errors(
+def surface_errors(
     decoder: DeepSDF, codes: Float[Tensor, "s d"], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
-) -> Float[np.ndarray, " s"]:
-    """The mean angle in degrees between true and predicted normals where both shapes are seen; 90 if nowhere."""
-    errors = []
+) -> pd.DataFrame:
+    """Per shape, over the rays on which truth and prediction are both seen: the mean angle between their normals in
+    degrees and the mean gap in depth; 90 degrees and the sphere's diameter where nothing is."""
+    lines = []
     for code, shape, look, points in zip(
         codes, shapes, looks(decoder, codes), seen_from(rays, directions.numpy()), strict=True
     ):
         (met, ours), (meets, true) = visible(look, points), trace(on_tensors(shape.field), points)
         both = met & meets
-        slope = slope_of(lambda p, z=code: decoder(z, p), ours[both]).detach()
-        cosine = (functional.normalize(slope, dim=-1) * exact_normals(shape.field, true[both])).sum(-1)
-        errors.append(torch.rad2deg(torch.acos(cosine.clamp(-1, 1))).mean().item() if len(cosine) else 90.0)
-    return np.array(errors)
+        cosine = (normals_of(decoder, code, ours[both]) * exact_normals(shape.field, true[both])).sum(-1)
+        angle = torch.rad2deg(torch.acos(cosine.clamp(-1, 1))).mean().item() if len(cosine) else 90.0
+        depth = (ours - true)[both].norm(dim=-1).mean().item() if len(cosine) else 2.0
+        lines.append({"kind": shape.kind, "normal error": angle, "depth error": depth})
+    return pd.DataFrame(lines)
 
 
-def picture(mask: Bool[Tensor, " r"], truth: Bool[Tensor, " r"], rays: Rays) -> np.ndarray:
-    """A silhouette beside the truth: white where both are, red where only the prediction, blue where only the truth."""
-    red, green, blue = (as_image(part, rays) for part in (mask, mask & truth, truth))
-    return (255 * torch.stack((red, green, blue), dim=-1)).byte().numpy()
+def normals_of(decoder: DeepSDF, code: Float[Tensor, " d"], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """The unit slope of a code's field at points."""
+    return functional.normalize(slope_of(lambda p: decoder(code, p), points).detach(), dim=-1)
+
+
+def angle_pictures(
+    fields: Sequence[TorchField], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
+) -> tuple[list[np.ndarray], list[str]]:
+    """The first solid of each kind from every angle, with titles.
+
+    White where prediction and truth are, red where only the prediction is, blue where only the truth.
+    """
+    pictures, titles = [], []
+    for kind in dict.fromkeys(shape.kind for shape in shapes):
+        one = next(i for i, shape in enumerate(shapes) if shape.kind == kind)
+        for angle in ANGLES:
+            around = turned(directions[one : one + 1], angle)
+            (mask,), (truth,) = masks_of(fields[one : one + 1], rays, around), true_masks([shapes[one]], rays, around)
+            channels = [as_image(part, rays) for part in (mask, mask & truth, truth)]
+            pictures.append((255 * torch.stack(channels, dim=-1)).byte().numpy())
+            titles.append(f"{kind}, {f'{angle} degrees' if angle else 'training view'}")
+    return pictures, titles
 
 
 def shaded(
-    look: TorchField, decoder: DeepSDF, code: Float[Tensor, " d"], direction: Float[Tensor, "3"], rays: Rays
-) -> np.ndarray:
-    """The shape of a code, lit from the camera."""
-    met, at = visible(look, seen_from(rays, direction[None].numpy())[0])
-    shade = torch.zeros(len(met))
-    normals = functional.normalize(slope_of(lambda p: decoder(code, p), at[met]).detach(), dim=-1)
-    shade[met] = lambertian(normals, direction)
-    return gray(as_image(shade, rays))
+    decoder: DeepSDF, codes: Float[Tensor, "s d"], rays: Rays, directions: Float[Tensor, "s 3"]
+) -> Float[Tensor, "s h w"]:
+    """The shape of each code from its direction, lit from there."""
+    images = []
+    points = seen_from(rays, directions.numpy())
+    for code, look, at, direction in zip(codes, looks(decoder, codes), points, directions, strict=True):
+        met, surface = visible(look, at)
+        shade = torch.zeros(len(met))
+        shade[met] = lambertian(normals_of(decoder, code, surface[met]), direction)
+        images.append(as_image(shade, rays))
+    return torch.stack(images)
+
+
+def told_apart(images: Float[Tensor, "s h w"], truth: Float[Tensor, "s h w"]) -> float:
+    """1 if each image, look-alikes side by side, is nearer to its own true image than to its twin's, else 0."""
+    twin = truth.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+    own, other = ((images - of).square().mean((1, 2)) for of in (truth, twin))
+    return float((own < other).all())
 
 
 def gray(image: Float[Tensor, "h w"]) -> np.ndarray:
@@ -163,8 +195,3 @@ def solid_scores(
         for name, answer in (answers | {"floor": surface}).items():
             lines.append({"row": name, "shape": number, "kind": shape.kind} | score(answer, truth, seed=number))
     return pd.DataFrame(lines)
-
-
-def fields_of(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[Field]:
-    """The field of each code, as extraction wants it."""
-    return [field(decoder, code) for code in codes.detach()]

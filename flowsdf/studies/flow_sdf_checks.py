@@ -1,0 +1,119 @@
+"""What a flow of codes is held to: nearness to its targets, gradients in all parts, time, samples that differ."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from flowsdf.geometry.render import Rays
+from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
+from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, fit_flow, restore
+from flowsdf.studies.image_losses import image_loss
+from flowsdf.train.loop import generator_at
+
+PARTS = ("conditioner", "velocity", "decoder")
+SAMPLE_SEED = 2**34
+SPREAD = 0.1  # of the spread between images, from which on samples of one image count as different
+
+
+def nearness(codes: Float[Tensor, "s d"], targets: Float[Tensor, "s d"]) -> dict[str, float]:
+    """Mean cosine to the targets, also less the targets' mean, norm, and the cosine of the mean code."""
+    mean = targets.mean(0)
+    cosine = torch.nn.functional.cosine_similarity
+    return {
+        "cosine": cosine(codes, targets).mean().item(),
+        "centred cosine": cosine(codes - mean, targets - mean).mean().item(),
+        "norm": codes.norm(dim=1).mean().item(),
+        "cosine of the mean code": cosine(mean[None], targets).mean().item(),
+    }
+
+
+def gradient_norms(
+    tensors: Tensors,
+    images: Float[Tensor, "s 3 64 64"],
+    rays: Rays,
+    directions: Float[Tensor, "s 3"],
+    inside: Bool[Tensor, "s r"],
+    *,
+    temperature: float,
+) -> dict[str, float]:
+    """The norm of the silhouette loss's gradient in each part of a flow, and the seconds forward and backward."""
+    model = restore(tensors)
+    began = time.perf_counter()
+    codes = model.codes(images, torch.randn(len(images), CODE_DIM, generator=generator_at(SAMPLE_SEED, 0)))
+    loss = image_loss(model.decoder, codes, rays, directions, inside, temperature=temperature)
+    between = time.perf_counter()
+    loss.backward()
+    ended = time.perf_counter()
+    norms = {}
+    for part in PARTS:
+        slopes = [p.grad.flatten() for p in model.get_submodule(part).parameters() if p.grad is not None]
+        norms[part] = torch.cat(slopes).norm().item() if slopes else 0.0
+    return norms | {"forward": between - began, "backward": ended - between}
+
+
+def inference_seconds(tensors: Tensors, image: Float[Tensor, "1 3 64 64"], *, rounds: int = 30) -> float:
+    """The median time from one image to its code."""
+    model, noise = restore(tensors), torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 1))
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(rounds):
+            began = time.perf_counter()
+            model.codes(image, noise)
+            seconds.append(time.perf_counter() - began)
+    return float(np.median(seconds))
+
+
+def sampled(tensors: Tensors, image: Float[Tensor, "3 64 64"], count: int, *, seed: int) -> Float[Tensor, "n 128"]:
+    """``count`` codes for one image, each from its own noise."""
+    return codes_of(tensors, image.expand(count, -1, -1, -1), seed=seed + SAMPLE_SEED)
+
+
+def spread(codes: Float[Tensor, "n d"]) -> float:
+    """The root mean squared distance of codes from their mean."""
+    return (codes - codes.mean(0)).square().sum(1).mean().sqrt().item()
+
+
+def ambiguous_fit(
+    stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], *, steps: int, seed: int
+) -> tuple[Tensors, dict]:
+    """A flow that was shown one image with two codes, by the velocity's loss alone: it has to find both."""
+    images = image.expand(2, -1, -1, -1).contiguous()
+    given = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": seed, "folder": None}
+    return fit_flow(stage1, images, targets, **given)
+
+
+def share_of_first(codes: Float[Tensor, "n d"], targets: Float[Tensor, "2 d"]) -> float:
+    """The share of codes that are nearer to the first target than to the second."""
+    return (torch.cdist(codes, targets).argmin(1) == 0).float().mean().item()
+
+
+def differ(codes: Float[Tensor, "n d"], between: float) -> float:
+    """1 if samples of one image are spread over more than SPREAD of what codes of different images are, else 0."""
+    return float(spread(codes) > SPREAD * between)
+
+
+def same_decoder(a: Tensors, b: Tensors) -> float:
+    """1 if the decoders of two fits are equal to the last bit, else 0."""
+    first, second = decoder_of(a), decoder_of(b)
+    return float(first.keys() == second.keys() and all(torch.equal(t, second[name]) for name, t in first.items()))
+
+
+def stack_table() -> pd.DataFrame:
+    """Module by module: this study beside the systems whose stack it claims to share."""
+    rows = [
+        ("image conditioner", "CNN of four convolutions", "DINOv2"),
+        ("flow", "six residual layers with adaptive norms, 8 Euler steps", "diffusion transformer"),
+        ("shape decoder", "coordinates and code to distance", "transformer VAE on point queries, or sparse voxels"),
+        ("supervision", "silhouettes, then shading", "3-D shapes"),
+    ]
+    return pd.DataFrame(rows, columns=["part", "here", "Hunyuan3D, TRELLIS"])
+
+
+def parameters_of(build: Callable[[], CnnShapes | FlowShapes]) -> dict[str, int]:
+    """The number of parameters of each part of a model."""
+    return {name: sum(p.numel() for p in part.parameters()) for name, part in build().named_children()}

@@ -1,0 +1,231 @@
+# %% [markdown]
+# # Shapes from silhouettes: eight steps of a rectified flow
+#
+# **Claim.** A rectified flow can take the CNN's place: it learns the CNN's codes from noise if that noise is scaled to
+# them, and then trains on through silhouettes to the same loss, with the decoder and the renderer of stage 1.
+#
+# **What would refute it:** a flow that finds the codes without the scaling, or stays short of the CNN's loss with it;
+# or samples of one image that never differ, so that the noise is only a burden.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+flow_steps = 600
+seeds = 2
+batch = 10
+flow_rate = 1.0e-3
+epochs = 20
+rate = 3.0e-4
+images_per_step = 2
+temperature = 0.02
+eikonal = 0.1
+samples = 16
+seed = 0
+
+# %%
+import numpy as np
+import pandas as pd
+import torch
+
+from flowsdf.geometry.render import rays_of
+from flowsdf.models.flow_sdf import CODE_DIM, IMAGE_SIZE, FlowShapes
+from flowsdf.report import figures, results, views3d
+from flowsdf.studies import flow_sdf, flow_sdf_checks, image_losses, silhouettes, solids
+from flowsdf.studies.deepsdf import surfaces
+from flowsdf.train import checkpoint, fits
+
+chapter = results.open_chapter("flow_sdf_stage2", globals())
+store = chapter.artifacts / "fits"
+stage1, before = checkpoint.read(chapter.artifacts_of("flow_sdf_stage1") / "cnn.safetensors")
+solid = solids.training_solids(before["shapes"], seed=before["solids_seed"])
+seen, rays = solids.render_solids(solid), rays_of(IMAGE_SIZE, solids.DEPTHS)
+targets = flow_sdf.codes_of(stage1, seen.images, seed=seed)
+inputs = {"stage 1": before["fingerprint"]}
+
+# %% [markdown]
+# ## The networks
+#
+# The conditioner is the CNN with 256 outputs; the velocity network $v(z_t, t, c)$ is integrated from noise at $t = 0$
+# to a code at $t = 1$ in eight Euler steps. Decoder and renderer are those of stage 1.
+
+# %%
+counts = flow_sdf_checks.parameters_of(FlowShapes)
+results.record_metrics(
+    chapter,
+    {
+        f"{name}_parameters": counts[part]
+        for name, part in zip(("conditioner", "velocity", "flow_decoder"), counts, strict=True)
+    }
+    | {"flow_sdf_parameters": sum(counts.values())},
+)
+results.save_table(chapter, flow_sdf_checks.stack_table(), "stack", caption="The same four parts, at another scale.")
+
+# %% [markdown]
+# ## Phase 1: noise to the CNN's codes
+#
+# The loss is the velocity's, $|v(z_t, t, c) - (z_1 - z_0)|^2$ on $z_t = (1 - t) z_0 + t z_1$, plus the squared error of
+# what all eight steps lead to. The noise $z_0$ has the standard deviation of the codes, or one.
+
+# %%
+runs = {
+    f"{name}, seed {s}": (scaled, s) for s in range(seeds) for name, scaled in (("scaled", True), ("unscaled", False))
+}
+common = {"steps": flow_steps, "batch": batch, "rate": flow_rate, "sampling": 1.0}
+flows = {}
+for name, (scaled, s) in runs.items():
+    numbers = common | {"scaled": scaled, "seed": s}
+    given = (stage1, seen.images, targets)
+    flows[name] = fits.fit(flow_sdf.fit_flow, *given, store=store, name=name, parameters=numbers, inputs=inputs)
+first = flows["scaled, seed 0"]
+
+# %%
+rows = []
+for name, fit in flows.items():
+    near = flow_sdf_checks.nearness(flow_sdf.codes_of(fit.tensors, seen.images, seed=seed), targets)
+    rows.append({"run": name, "noise std": float(fit.tensors["scale"]), **near, "seconds": fit.facts["seconds"]})
+table = pd.DataFrame(rows)
+results.save_table(chapter, table, "noise", caption="Codes from noise, against the codes of the CNN.")
+means = table.assign(scaled=[scaled for scaled, _ in runs.values()]).groupby("scaled").mean(numeric_only=True)
+results.record_metrics(
+    chapter,
+    {"noise_norm": float(np.sqrt(CODE_DIM)), "code_norm": targets.norm(dim=1).mean().item()}
+    | {"cosine_scaled": means.cosine[True], "cosine_unscaled": means.cosine[False]}
+    | {"centred_cosine_scaled": means["centred cosine"][True], "phase1_seconds": first.facts["seconds"]}
+    | {"mean_code_cosine": means["cosine of the mean code"][True], "unscaled_norm": means.norm[False]},
+)
+results.say(
+    chapter,
+    "Noise of standard deviation one has the norm {noise_norm:.1f} in 128 dimensions, the codes {code_norm:.2f}. After "
+    "the same {flow_steps} steps the cosine to the codes is {cosine_scaled:.3f} from scaled noise and "
+    "{cosine_unscaled:.3f} from unscaled noise, means of {seeds} seeds; the mean code has {mean_code_cosine:.3f}. "
+    "Without scaling the codes come out with the norm {unscaled_norm:.2f}: noise that the eight steps have to take "
+    "away and do not.",
+)
+
+# %%
+columns = ["step", "seconds", "loss"]
+curve = pd.concat(pd.DataFrame(flows[n].facts["curve"], columns=columns).assign(run=n) for n in list(runs)[:2])
+figure = figures.curves(curve, x="step", y="loss", label="run")
+results.save_figure(chapter, figure, "phase1", caption="Loss of phase 1, in squared sizes of the codes.")
+
+# %% [markdown]
+# ## Phase 2: all of it through silhouettes
+#
+# Conditioner, velocity and decoder now train together, the noise drawn anew in each step. At the start the decoder is
+# the one of stage 1 to the last bit.
+
+# %%
+settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "shading": 0.0}
+tuned = fits.fit(
+    flow_sdf.fit_through_images,
+    first.tensors,
+    *seen,
+    store=store,
+    name="phase 2",
+    parameters=settings | {"epochs": epochs, "seed": seed},
+    inputs=inputs | {"flow": first.facts["fingerprint"]},
+)
+checkpoint.write(chapter.artifacts / "flow.safetensors", tuned.tensors, tuned.facts | {"solids": before["shapes"]})
+stages = {"CNN": stage1, "flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors}
+codes = {name: flow_sdf.codes_of(t, seen.images, seed=seed) for name, t in stages.items()}
+models = {name: flow_sdf.restore(t) for name, t in stages.items()}
+fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in stages}
+same = flow_sdf_checks.same_decoder
+results.record_metrics(
+    chapter,
+    {"stage1_parts_unchanged": same(stage1, first.tensors), "unchanged_positive_control": same(stage1, stage1)}
+    | {"unchanged_negative_control": same(stage1, tuned.tensors)},
+)
+
+# %%
+rows = []
+for name, of in fields.items():
+    milliseconds = 1e3 * flow_sdf_checks.inference_seconds(stages[name], seen.images[:1])
+    met = silhouettes.training_views(of, solid, seen, rays, temperature)
+    rows.append({"run": name, **met, "inference ms": milliseconds})
+table = pd.DataFrame(rows)
+caption = "Training views: losses at the same temperature, and time to a code."
+results.save_table(chapter, table, "stages", caption=caption)
+by = table.set_index("run")
+norms = flow_sdf_checks.gradient_norms(
+    first.tensors, seen.images[:2], rays, seen.directions[:2], seen.inside[:2], temperature=temperature
+)
+results.record_metrics(
+    chapter,
+    {
+        "flow_silhouette_loss": by["silhouette loss"]["flow, phase 2"],
+        "cnn_silhouette_loss": by["silhouette loss"]["CNN"],
+    }
+    | {"flow_excess": by.excess["flow, phase 2"], "flow_mask_iou": by["mask IoU"]["flow, phase 2"]}
+    | {"flow_inference_seconds": by["inference ms"]["flow, phase 2"] / 1e3}
+    | {"cnn_inference_seconds": by["inference ms"]["CNN"] / 1e3}
+    | {
+        "flow_epoch_seconds": tuned.facts["seconds"] / epochs,
+        "cnn_epoch_seconds": before["seconds"] / before["parameters"]["epochs"],
+    }
+    | {f"gradient_norm_{part}": norms[part] for part in flow_sdf_checks.PARTS},
+)
+results.say(
+    chapter,
+    "The flow's silhouette loss is {flow_silhouette_loss:.4f}, {flow_excess:.4f} above that of the exact distances; "
+    "the CNN's is {cnn_silhouette_loss:.4f}. The study prints `0.0053` and `0.0050`, and no temperature. Gradients "
+    "reach the conditioner with the norm {gradient_norm_conditioner:.2g}, the velocity network with "
+    "{gradient_norm_velocity:.2g} and the decoder with {gradient_norm_decoder:.2g}. A code takes the flow "
+    "{flow_inference_seconds:.4f} s and the CNN {cnn_inference_seconds:.4f} s; an epoch {flow_epoch_seconds:.1f} s and "
+    "{cnn_epoch_seconds:.1f} s.",
+)
+
+# %%
+scores = silhouettes.view_scores({n: fields[n] for n in ("CNN", "flow, phase 2")}, solid, rays, seen.directions)
+caption = "IoU of silhouettes by angle in degrees and kind, with bootstrap 95 % intervals over shapes."
+results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
+pictures, titles = silhouettes.angle_pictures(fields["flow, phase 2"], solid, rays, seen.directions)
+figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
+caption = "The flow's sphere, box and ellipsoid. White is right, red only predicted, blue only true."
+results.save_figure(chapter, figure, "novel_views", caption=caption, key=True)
+
+# %%
+noise = torch.randn(1, CODE_DIM, generator=torch.Generator().manual_seed(seed))
+path = torch.cat(models["flow, phase 2"].path(seen.images[1:2], noise)).detach()
+steps = {float(k): s.mesh for k, s in enumerate(surfaces(models["flow, phase 2"].decoder, path, 48))}
+steps = {k: mesh for k, mesh in steps.items() if len(mesh.faces)}
+if steps:
+    views3d.save_view(chapter, {solid[1].kind: steps}, "steps", caption="From noise to a shape: the steps of the flow.")
+
+# %% [markdown]
+# ## Does it sample?
+#
+# Samples of one image *differ* when they are spread over more than a tenth of what the codes of different images are.
+# The positive control is a flow that was shown one image with two codes; the CNN, which has one answer, the negative.
+
+# %%
+image, pair = seen.images[-2], targets[-2:]
+between = flow_sdf_checks.spread(targets)
+double, _ = flow_sdf_checks.ambiguous_fit(stage1, image, pair, steps=flow_steps, seed=seed)
+drawn = {"flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors, "CNN": stage1}
+drawn = {name: flow_sdf_checks.sampled(t, image, samples, seed=seed) for name, t in drawn.items()}
+two = flow_sdf_checks.sampled(double, image, 4 * samples, seed=seed)
+rows = [{"run": n, "spread": flow_sdf_checks.spread(c)} for n, c in (drawn | {"one image, two codes": two}).items()]
+table = pd.DataFrame(rows).assign(**{"of that between images": lambda t: t.spread / between})
+results.save_table(chapter, table, "samples", caption="How far samples of one image are from their mean.")
+share = flow_sdf_checks.share_of_first(two, pair)
+both = 0.2 < share < 0.8 and flow_sdf_checks.differ(two, flow_sdf_checks.spread(pair)) == 1
+results.record_metrics(
+    chapter,
+    {"flow_samples_differ": flow_sdf_checks.differ(drawn["flow, phase 2"], between)}
+    | {"ambiguity_positive_control": float(both)}
+    | {"ambiguity_negative_control": flow_sdf_checks.differ(drawn["CNN"], between), "ambiguous_share": share}
+    | {"flow_sample_spread": flow_sdf_checks.spread(drawn["flow, phase 2"]) / between},
+)
+results.say(
+    chapter,
+    "Samples of one image are spread over {flow_sample_spread:.3f} of the spread between images. Each image has one "
+    "code to learn, and the error of the eight steps pulls every sample to it. Shown one image with two codes, a flow "
+    "finds the first in {ambiguous_share:.0%} of its samples: it can sample where its data are ambiguous.",
+)
+
+# %%
+results.record_claims(chapter, ["F1", "F3", "F4", "F5", "F6", "F7", "F8", "F9", "F13", "F14"])
+results.finish(chapter, inputs=inputs)

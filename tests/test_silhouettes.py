@@ -1,0 +1,92 @@
+"""What the chapters of Flow-SDF measure: against solids whose answers are known."""
+
+import numpy as np
+import pytest
+import torch
+
+from flowsdf.geometry.render import rays_of
+from flowsdf.models.flow_sdf import CODE_DIM, FlowShapes
+from flowsdf.studies import flow_sdf, flow_sdf_checks, silhouettes, solids
+
+torch.set_num_threads(1)
+PAIRS = solids.lookalikes()
+RAYS = rays_of(64, solids.DEPTHS)
+EXACT = [solids.on_tensors(solid.field) for solid in PAIRS]
+
+
+@pytest.fixture(scope="module")
+def seen() -> solids.Renders:
+    return solids.render_solids(PAIRS)
+
+
+def test_exact_distances_are_right_from_everywhere_and_others_are_not(seen: solids.Renders) -> None:
+    rows = {"exact": EXACT, "other": EXACT[1:] + EXACT[:1]}
+    scores = silhouettes.view_scores(rows, PAIRS, RAYS, seen.directions)
+    assert len(scores) == 2 * len(silhouettes.ANGLES) * len(PAIRS)
+    assert silhouettes.seen_right(scores, "exact") == 1 and silhouettes.seen_right(scores, "other") == 0
+    assert scores[scores.row == "exact"].iou.min() > 0.96
+    table = silhouettes.by_angle(scores)
+    assert len(table) == 10 and table.sphere.str.contains(r"\[").all() and not table.box.str.contains(r"\[").any()
+
+
+def test_the_exact_distances_exceed_nothing(seen: solids.Renders) -> None:
+    met = silhouettes.training_views(EXACT, PAIRS, seen, RAYS, 0.02)
+    assert met["excess"] == 0 and met["silhouette loss"] > 0 and met["least mask IoU"] > 0.96
+    grown = [lambda p, f=field: f(p) - 0.1 for field in EXACT]
+    assert silhouettes.training_views(grown, PAIRS, seen, RAYS, 0.02)["excess"] > 0.05
+
+
+def test_masks_of_nothing_agree() -> None:
+    none, one = torch.zeros(1, 5, dtype=torch.bool), torch.tensor([[True, True, False, False, False]])
+    assert silhouettes.mask_ious(none, none)[0] == 1 and silhouettes.mask_ious(none, one)[0] == 0
+    assert silhouettes.mask_ious(one, one.roll(1))[0] == pytest.approx(1 / 3)
+
+
+def test_pictures_have_the_colours_of_the_difference(seen: solids.Renders) -> None:
+    pictures, titles = silhouettes.angle_pictures(EXACT, PAIRS, RAYS, seen.directions)
+    assert len(pictures) == len(titles) == 3 * len(silhouettes.ANGLES) and titles[0] == "sphere, training view"
+    smaller = [lambda p, f=field: f(p) + 0.1 for field in EXACT]
+    picture = silhouettes.angle_pictures(smaller, PAIRS, RAYS, seen.directions)[0][0]
+    colours = {tuple(int(v) for v in colour) for colour in np.unique(picture.reshape(-1, 3), axis=0)}
+    assert colours == {(0, 0, 0), (255, 255, 255), (0, 0, 255)}
+
+
+def test_nearness_of_the_targets_themselves_and_of_their_opposites() -> None:
+    targets = torch.randn(20, CODE_DIM, generator=torch.Generator().manual_seed(0)) + 3
+    same = flow_sdf_checks.nearness(targets, targets)
+    assert same["cosine"] == pytest.approx(1) and same["centred cosine"] == pytest.approx(1)
+    mirrored = flow_sdf_checks.nearness(2 * targets.mean(0) - targets, targets)
+    assert mirrored["centred cosine"] == pytest.approx(-1) and mirrored["cosine"] > 0.7
+    assert same["cosine of the mean code"] == pytest.approx(0.95, abs=0.02)
+
+
+def test_samples_differ_where_they_do() -> None:
+    codes = torch.randn(500, CODE_DIM, generator=torch.Generator().manual_seed(0))
+    assert flow_sdf_checks.spread(codes) == pytest.approx(CODE_DIM**0.5, rel=0.02)
+    assert flow_sdf_checks.differ(codes, 100.0) == 1 and flow_sdf_checks.differ(0.5 * codes, 100.0) == 0
+    targets = torch.zeros(2, CODE_DIM)
+    targets[0, 0], targets[1, 0] = 5, -5
+    assert flow_sdf_checks.share_of_first(codes, targets) == pytest.approx(0.5, abs=0.1)
+
+
+def test_gradients_reach_all_parts_and_decoders_are_told_apart(seen: solids.Renders) -> None:
+    torch.manual_seed(0)
+    flow = {name: tensor.detach() for name, tensor in FlowShapes(0.03).state_dict().items()}
+    given = (seen.images[:1], RAYS, seen.directions[:1], seen.inside[:1])
+    norms = flow_sdf_checks.gradient_norms(flow, *given, temperature=0.02)
+    assert min(norms[part] for part in flow_sdf_checks.PARTS) > 0
+    other = flow | {"decoder.out.bias": flow["decoder.out.bias"] + 1}
+    assert flow_sdf_checks.same_decoder(flow, dict(flow)) == 1 and flow_sdf_checks.same_decoder(flow, other) == 0
+    one, again = (flow_sdf_checks.sampled(flow, seen.images[0], 3, seed=0) for _ in range(2))
+    assert torch.equal(one, again) and flow_sdf_checks.spread(one) > 0
+    assert flow_sdf_checks.inference_seconds(flow, seen.images[:1], rounds=2) > 0
+
+
+def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) -> None:
+    targets = torch.zeros(2, CODE_DIM)
+    targets[0, :64], targets[1, 64:] = 0.3, 0.3
+    start, _ = flow_sdf.fit_start(seen.images, folder=None, steps=1, batch=2, rate=1e-3, seed=0)
+    flow, _ = flow_sdf_checks.ambiguous_fit(start, seen.images[0], targets, steps=250, seed=0)
+    codes = flow_sdf_checks.sampled(flow, seen.images[0], 64, seed=0)
+    assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8
+    assert flow_sdf_checks.spread(codes) > 0.5 * flow_sdf_checks.spread(targets)
