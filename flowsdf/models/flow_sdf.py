@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flowsdf.generative.flow import STEPS, trajectory
+from flowsdf.generative.flow import STEPS, Velocity, trajectory
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.encoding import sinusoidal_embedding
 
@@ -107,5 +107,9 @@ class FlowShapes(nn.Module):
         self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"], *, steps: int = STEPS
     ) -> list[Float[Tensor, "b 128"]]:
         """Where the flow is before the first of its steps and after each."""
+        return trajectory(self.velocity_of(images), self.scale * noise, steps=steps)
+
+    def velocity_of(self, images: Float[Tensor, "b 3 64 64"]) -> Velocity:
+        """dz/dt for these images; the network sees and says everything in units of ``scale``."""
         condition = self.conditioner(images)
-        return trajectory(lambda z, t: self.velocity(z, t, condition), self.scale * noise, steps=steps)
+        return lambda z, t: self.scale * self.velocity(z / self.scale, t, condition.repeat(len(z) // len(condition), 1))

@@ -23,6 +23,7 @@ from flowsdf.train.progress import follow
 
 START_RADIUS = 0.5
 EIKONAL_POINTS = 256  # of each shape a step
+NOISES = 16  # for each image in a step of the flow
 CODE_SEED = 2**33  # of the noise, apart from the seeds of the points
 Tensors = dict[str, Tensor]
 
@@ -110,17 +111,13 @@ def fit_flow(
     def loss_at(step: int) -> Tensor:
         random = generator_at(seed, step)
         shapes, _ = batch_at(seed, step, len(images), 1, batch, 1)
-        noise, t = torch.randn(len(shapes), CODE_DIM, generator=random), torch.rand(len(shapes), generator=random)
-        noise, data = model.scale * noise.to(device), targets[shapes].to(device)
-        velocity = partial(_conditioned, model.velocity, model.conditioner(images[shapes].to(device)))
-        loss = velocity_loss(velocity, noise, data, t.to(device))
-        return (loss + sampling * (integrate(velocity, noise) - data).square().mean() if sampling else loss) / size
+        velocity, data = model.velocity_of(images[shapes].to(device)), targets[shapes].to(device)
+        noise = model.scale * torch.randn(NOISES * len(data), CODE_DIM, generator=random).to(device)
+        t = torch.rand(len(noise), generator=random).to(device)
+        loss = velocity_loss(velocity, noise, data.repeat(NOISES, 1), t)
+        return (loss + sampling * (integrate(velocity, noise[: len(data)]) - data).square().mean()) / size
 
     return _fitted(loss_at, model, "flow", folder=folder, steps=steps, rate=rate, seed=seed)
-
-
-def _conditioned(velocity: nn.Module, condition: Tensor, z: Tensor, t: Tensor) -> Tensor:
-    return velocity(z, t, condition)
 
 
 def decoder_of(tensors: Tensors) -> Tensors:
