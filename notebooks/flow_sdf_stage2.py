@@ -222,8 +222,8 @@ results.record_metrics(
 results.say(
     chapter,
     "Samples of one image are spread over {flow_sample_spread:.3f} of the spread between images. Each image had one "
-    "code to learn, so this is what the steps leave of the noise. Shown one image with two codes, a flow finds the first in "
-    "{ambiguous_share:.0%} of its samples: it can sample where its data are ambiguous.",
+    "code to learn, so this is what the steps leave of the noise. Shown one image with two codes, a flow finds the "
+    "first in {ambiguous_share:.0%} of its samples: it can sample where its data are ambiguous.",
 )
 
 # %%
