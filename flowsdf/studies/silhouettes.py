@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
 from flowsdf.evaluation.intervals import bootstrap_interval
-from flowsdf.evaluation.scores import score, truth_samples
+from flowsdf.evaluation.scores import iou, score, truth_samples
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
 from flowsdf.geometry.render import Rays, TorchField, lambertian, seen_from, silhouette_loss, trace, visible
@@ -38,8 +38,7 @@ def true_masks(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s
 
 def mask_ious(a: Bool[Tensor, "s r"], b: Bool[Tensor, "s r"]) -> Float[np.ndarray, " s"]:
     """Intersection over union of each pair of silhouettes; 1 where both are empty."""
-    union = (a | b).sum(1)
-    return torch.where(union > 0, (a & b).sum(1) / union.clamp_min(1), torch.ones(len(a))).double().numpy()
+    return np.array([iou(one, other) for one, other in zip(a.numpy(), b.numpy(), strict=True)])
 
 
 def view_scores(
