@@ -13,7 +13,6 @@ data = "procedural"
 artifacts = ""
 report = ""
 shapes = 20
-start_steps = 300
 epochs = 60
 ablation_epochs = 6
 batch = 2
@@ -64,31 +63,23 @@ results.save_figure(
 
 # %%
 settings = {"batch": batch, "rate": rate, "temperature": temperature, "shading": 0.0, "seed": seed}
-begin = {"batch": 10, "rate": 1.0e-3, "seed": seed}
-starts = {
-    steps: fits.fit(
-        flow_sdf.fit_start, seen.images, store=store, name="start", parameters=begin | {"steps": steps}, inputs=inputs
-    )
-    for steps in (start_steps, 0)
-}
 runs = {
-    "full": (start_steps, {"epochs": epochs, "eikonal": eikonal}),
-    "short": (start_steps, {"epochs": ablation_epochs, "eikonal": eikonal}),
-    "short, no eikonal": (start_steps, {"epochs": ablation_epochs, "eikonal": 0.0}),
-    "short, no sphere": (0, {"epochs": ablation_epochs, "eikonal": eikonal}),
+    "full": (True, {"epochs": epochs, "eikonal": eikonal}),
+    "short": (True, {"epochs": ablation_epochs, "eikonal": eikonal}),
+    "short, no eikonal": (True, {"epochs": ablation_epochs, "eikonal": 0.0}),
+    "short, no sphere": (False, {"epochs": ablation_epochs, "eikonal": eikonal}),
 }
-fitted = {}
-for name, (steps, numbers) in runs.items():
-    given = inputs | {"start": starts[steps].facts["fingerprint"]}
-    fitted[name] = fits.fit(
-        flow_sdf.fit_through_images,
-        starts[steps].tensors,
-        *seen,
-        store=store,
-        name=name,
-        parameters=settings | numbers,
-        inputs=given,
+jobs = {
+    name: fits.Job(
+        (flow_sdf.untrained(seen.images, sphere=sphere, seed=seed), *seen),
+        settings | numbers,
+        inputs | {"start": f"sphere: {sphere}"},
     )
+    for name, (sphere, numbers) in runs.items()
+}
+study, main = flow_sdf.fit_through_images, jobs.pop("full")
+full = fits.fit(study, *main.data, store=store, name="full", parameters=main.parameters, inputs=main.inputs)
+fitted = {"full": full} | fits.fit_all(study, jobs, store=store)
 facts = fitted["full"].facts | {"shapes": shapes, "solids_seed": seed}
 checkpoint.write(chapter.artifacts / "cnn.safetensors", fitted["full"].tensors, facts)
 models = {name: flow_sdf.restore(fit.tensors) for name, fit in fitted.items()}

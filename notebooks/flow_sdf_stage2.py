@@ -70,19 +70,24 @@ results.save_table(chapter, flow_sdf_checks.stack_table(), "stack", caption="The
 
 # %%
 runs = {
-    f"{name}, seed {s}": (scaled, s) for s in range(seeds) for name, scaled in (("scaled", True), ("unscaled", False))
+    f"{name}, seed {s}": (scaled, s)
+    for s in range(seed, seed + seeds)
+    for name, scaled in (("scaled", True), ("unscaled", False))
 }
 common = {"steps": flow_steps, "batch": batch, "rate": flow_rate, "sampling": 1.0}
-flows = {}
-for name, (scaled, s) in runs.items():
-    numbers = common | {"scaled": scaled, "seed": s}
-    given = (stage1, seen.images, targets)
-    flows[name] = fits.fit(flow_sdf.fit_flow, *given, store=store, name=name, parameters=numbers, inputs=inputs)
-first = flows["scaled, seed 0"]
+jobs = {
+    name: fits.Job((stage1, seen.images, targets), common | {"scaled": scaled, "seed": s}, inputs)
+    for name, (scaled, s) in runs.items()
+}
+image, pair = seen.images[-2], targets[-2:]  # of look-alikes
+jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
+flows = fits.fit_all(flow_sdf.fit_flow, jobs, store=store)
+first = flows[next(iter(runs))]
 
 # %%
 rows = []
-for name, fit in flows.items():
+for name in runs:
+    fit = flows[name]
     near = flow_sdf_checks.nearness(flow_sdf.codes_of(fit.tensors, seen.images, seed=seed), targets)
     rows.append({"run": name, "noise std": float(fit.tensors["scale"]), **near, "seconds": fit.facts["seconds"]})
 table = pd.DataFrame(rows)
@@ -201,12 +206,10 @@ if steps:
 # The positive control is a flow that was shown one image with two codes; the CNN, which has one answer, the negative.
 
 # %%
-image, pair = seen.images[-2], targets[-2:]
 between = flow_sdf_checks.spread(targets)
-double, _ = flow_sdf_checks.ambiguous_fit(stage1, image, pair, steps=flow_steps, seed=seed)
 drawn = {"flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors, "CNN": stage1}
 drawn = {name: flow_sdf_checks.sampled(t, image, samples, seed=seed) for name, t in drawn.items()}
-two = flow_sdf_checks.sampled(double, image, 4 * samples, seed=seed)
+two = flow_sdf_checks.sampled(flows["one image, two codes"].tensors, image, 4 * samples, seed=seed)
 rows = [{"run": n, "spread": flow_sdf_checks.spread(c)} for n, c in (drawn | {"one image, two codes": two}).items()]
 table = pd.DataFrame(rows).assign(**{"of that between images": lambda t: t.spread / between})
 results.save_table(chapter, table, "samples", caption="How far samples of one image are from their mean.")

@@ -55,17 +55,15 @@ inputs = {"stage 1": first["fingerprint"], "stage 2": before["fingerprint"]}
 
 # %%
 settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "epochs": epochs}
-fitted = {}
-for name, weight in (("with shading", shading), ("without", 0.0)):
-    numbers = settings | {"shading": weight, "seed": seed}
-    study, given = flow_sdf.fit_through_images, (flow, *seen)
-    fitted[name] = fits.fit(study, *given, store=store, name=name, parameters=numbers, inputs=inputs)
+jobs = {
+    name: fits.Job((flow, *seen), settings | {"shading": weight, "seed": seed}, inputs)
+    for name, weight in (("with shading", shading), ("without", 0.0))
+}
+fitted = fits.fit_all(flow_sdf.fit_through_images, jobs, store=store)
 at = np.random.default_rng(seed).uniform(-1, 1, (len(solid), points, 3))
 sdf = torch.from_numpy(np.stack([s.field(p) for s, p in zip(solid, at, strict=True)])).float()
-begin = {"steps": 300, "batch": 10, "rate": 1.0e-3, "seed": seed}
-start = fits.fit(flow_sdf.fit_start, seen.images, store=store, name="start", parameters=begin, inputs=inputs)
-numbers = begin | {"steps": distance_steps, "points_per_step": 512}
-given = (start.tensors, seen.images, torch.from_numpy(at).float(), sdf)
+numbers = {"steps": distance_steps, "batch": 10, "points_per_step": 512, "rate": 1.0e-3, "seed": seed}
+given = (flow_sdf.untrained(seen.images, sphere=True, seed=seed), seen.images, torch.from_numpy(at).float(), sdf)
 by_distance = fits.fit(
     flow_sdf.fit_to_distances, *given, store=store, name="distances", parameters=numbers, inputs=inputs
 )

@@ -23,7 +23,18 @@ def seen() -> solids.Renders:
 
 @pytest.fixture(scope="module")
 def start(seen: solids.Renders) -> flow_sdf.Tensors:
-    return flow_sdf.fit_start(seen.images, folder=None, steps=250, batch=2, rate=1e-3, seed=0)[0]
+    return flow_sdf.untrained(seen.images, sphere=True, seed=0)
+
+
+@pytest.mark.parametrize("sphere", [True, False])
+def test_an_untrained_decoder_is_about_a_sphere(seen: solids.Renders, sphere: bool) -> None:
+    random = torch.Generator().manual_seed(0)
+    around = torch.nn.functional.normalize(torch.randn(3, 500, 3, generator=random), dim=-1)
+    for seed in range(3):
+        tensors = flow_sdf.untrained(seen.images, sphere=sphere, seed=seed)
+        decoder, codes = flow_sdf.restore(tensors).decoder, flow_sdf.codes_of(tensors, seen.images, seed=0)
+        within, on, beyond = (decoder(codes, radius * around) for radius in (0.1, flow_sdf.START_RADIUS, 0.8))
+        assert (bool((within < 0).all() and (beyond > 0.1).all()) and abs(on.mean().item()) < 0.02) == sphere
 
 
 @pytest.mark.parametrize(("slope", "expected"), [(1.0, 0.0), (3.0, 4.0)])
@@ -60,7 +71,7 @@ def test_shading_pulls_normals_to_those_of_the_image(seen: solids.Renders) -> No
     for by in (1.0, 1.3):
         decoder = Squashed(by)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(image_losses, "looks", lambda d, codes: [torch.no_grad()(partial(d, codes))])
+            patch.setattr(image_losses, "glances", lambda d, codes: [torch.no_grad()(partial(d, codes))])
             loss = image_losses.shading_loss(decoder, torch.zeros(1, 128), *given)
         losses.append(loss.item())
         slopes.append(torch.autograd.grad(loss, decoder.by)[0].item())

@@ -13,6 +13,7 @@ from flowsdf.geometry import implicit
 from flowsdf.geometry.distance import signed_distance
 from flowsdf.geometry.mesh import normalise
 from flowsdf.geometry.render import (
+    CANDIDATES,
     least_of_all,
     rays_of,
     search,
@@ -110,7 +111,7 @@ def test_the_search_leaves_settled_rays_to_the_grid() -> None:
         index, least = search(field, rays.points, settled=lambda low, high, e=enough: low > e)
         assert (least - least_of_all(field, rays.points)).abs().max() < 0.03 and index.max() < 48
         asked.pop()  # the oracle's
-    assert asked[1] == 0 and asked[0] == asked[2] and asked[3] == 6 * len(rays.points)
+    assert asked[1] == 0 and asked[0] == asked[2] and asked[3] == CANDIDATES * len(rays.points)
 
 
 def test_the_loss_has_the_gradient_of_its_finite_differences() -> None:
@@ -148,7 +149,7 @@ def test_a_mask_of_one_kind_has_a_loss_and_a_gradient(mask: bool) -> None:
     for radius in (0.5, 9.0):  # of the second every ray is inside, by far
         size = torch.tensor(radius, requires_grad=True)
         field = lambda p: p.norm(dim=-1) - size  # noqa: B023, E731
-        loss = sparse_silhouette_loss(field, [torch.no_grad()(field)], points, inside, 0.02, pixels=256)
+        loss = sparse_silhouette_loss(field, [(torch.no_grad()(field),) * 2], points, inside, 0.02, pixels=256)
         dense = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=256)
         assert loss.item() == pytest.approx(dense.item(), rel=1e-3, abs=1e-4)
         slopes = [float(torch.autograd.grad(value, size)[0]) for value in (loss, dense)]
@@ -169,7 +170,7 @@ def test_the_sparse_loss_is_the_dense_one(name: str, half: bool) -> None:
         latents = codes.clone().requires_grad_()
         field = partial(decoder, latents)
         if sparse:
-            looks = [evaluator(decoder, code, autocast_dtype=dtype) for code in codes]
+            looks = [(evaluator(decoder, code, autocast_dtype=dtype), evaluator(decoder, code)) for code in codes]
             loss = sparse_silhouette_loss(field, looks, points, inside, 0.02, pixels=1600)
         else:
             loss = silhouette_loss(least_of_all(field, points), inside, 0.02, pixels=1600)

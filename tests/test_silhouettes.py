@@ -85,8 +85,9 @@ def test_gradients_reach_all_parts_and_decoders_are_told_apart(seen: solids.Rend
 def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) -> None:
     targets = torch.zeros(2, CODE_DIM)
     targets[0, :64], targets[1, 64:] = 0.3, 0.3
-    start, _ = flow_sdf.fit_start(seen.images, folder=None, steps=1, batch=2, rate=1e-3, seed=0)
-    flow, _ = flow_sdf_checks.ambiguous_fit(start, seen.images[0], targets, steps=250, seed=0)
+    start = flow_sdf.untrained(seen.images, sphere=True, seed=0)
+    job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=250, inputs={})
+    flow, _ = flow_sdf.fit_flow(*job.data, folder=None, **job.parameters)
     codes = flow_sdf_checks.sampled(flow, seen.images[0], 64, seed=0)
     assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8
     assert flow_sdf_checks.spread(codes) > 0.5 * flow_sdf_checks.spread(targets)

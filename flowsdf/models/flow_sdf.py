@@ -3,6 +3,8 @@
 The decoder is DeepSDF's with five layers of 256, a code of 128 numbers and bare coordinates: 330,753 parameters.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ IMAGE_SIZE = 64  # pixels a side
 CONDITION_DIM = 256
 WIDTH = 384  # of the velocity network
 BLOCKS = 6
+SPHERE_POINTS = 256  # of each code, on which the field starts at zero
 TIME_DIM = 64
 TIME_SCALE = 1000.0  # flow time times this is what the sinusoids see
 
@@ -24,6 +27,25 @@ TIME_SCALE = 1000.0  # flow time times this is what the sinusoids see
 def silhouette_decoder() -> DeepSDF:
     """The decoder that images train."""
     return DeepSDF(256, 5, latent_dim=CODE_DIM, bands=0)
+
+
+@torch.no_grad()
+def start_as_sphere(decoder: DeepSDF, codes: Float[Tensor, "s 128"], radius: float) -> None:
+    """Give a decoder weights with which codes are about balls of ``radius`` (Atzmon 2020, Gropp 2020).
+
+    Layers that keep the length of what they see, and a last one that measures it; codes have their usual weights.
+    """
+    width, middle = decoder.out.in_features, len(decoder.hidden) // 2
+    for number, layer in enumerate(decoder.hidden):
+        weight = layer.get_parameter("weight")
+        columns = slice(-decoder.encoded_dim, None) if number == 0 else slice(width)
+        nn.init.normal_(weight[:, columns], std=math.sqrt(2 / width))
+        if number == middle:
+            nn.init.zeros_(weight[:, -decoder.encoded_dim :])
+        nn.init.zeros_(layer.get_parameter("bias"))
+    nn.init.normal_(decoder.out.weight, math.sqrt(math.pi / width), 1e-4)
+    around = radius * functional.normalize(torch.randn(len(codes), SPHERE_POINTS, 3), dim=-1)
+    decoder.out.bias -= decoder(codes, around).mean()
 
 
 class ImageEncoder(nn.Module):

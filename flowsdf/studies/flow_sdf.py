@@ -14,14 +14,15 @@ from torch import Tensor, nn
 
 from flowsdf.generative.flow import integrate, velocity_loss
 from flowsdf.geometry.render import rays_of
-from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
+from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes, start_as_sphere
 from flowsdf.studies.deepsdf import batch_at
 from flowsdf.studies.image_losses import eikonal_loss, image_loss, shading_loss
 from flowsdf.studies.solids import DEPTHS
 from flowsdf.train.loop import best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
-START_RADIUS = 0.5
+START_RADIUS = 0.35
+SHORT = 0.1  # of their usual length are codes at the start, which is about the study's
 EIKONAL_POINTS = 256  # of each shape a step
 NOISES = 16  # for each image in a step of the flow
 CODE_SEED = 2**33  # of the noise, apart from the seeds of the points
@@ -43,18 +44,15 @@ def codes_of(tensors: Tensors, images: Float[Tensor, "s 3 64 64"], *, seed: int)
         return restore(tensors).codes(images.to(device), noise.to(device))
 
 
-def fit_start(
-    images: Float[Tensor, "s 3 64 64"], *, folder: Path | None, steps: int, batch: int, rate: float, seed: int
-) -> tuple[Tensors, dict]:
-    """Stage 1 before its first render: a CNN and a decoder that make a sphere of every image."""
+def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, seed: int) -> Tensors:
+    """Stage 1 before its first step: a CNN and a decoder, which makes about a ball of each image if ``sphere``."""
     torch.manual_seed(seed)
-    model = CnnShapes().to(best_device())
-
-    def loss_at(step: int) -> Tensor:
-        codes, _, points = _drawn(model, images, seed, step, batch)
-        return (model.decoder(codes, points) - (points.norm(dim=-1) - START_RADIUS)).abs().mean()
-
-    return _fitted(loss_at, model, "start", folder=folder, steps=steps, rate=rate, seed=seed)
+    model = CnnShapes()
+    if sphere:
+        with torch.no_grad():
+            model.encoder.out.weight.mul_(SHORT)
+            start_as_sphere(model.decoder, model.encoder(images), START_RADIUS)
+    return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 
 def fit_to_distances(

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from flowsdf.geometry.render import Rays
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
-from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, fit_flow, restore
+from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, restore
 from flowsdf.studies.image_losses import image_loss
+from flowsdf.train.fits import Job
 from flowsdf.train.loop import generator_at
 
 PARTS = ("conditioner", "velocity", "decoder")
@@ -78,13 +79,13 @@ def spread(codes: Float[Tensor, "n d"]) -> float:
     return (codes - codes.mean(0)).square().sum(1).mean().sqrt().item()
 
 
-def ambiguous_fit(
-    stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], *, steps: int, seed: int
-) -> tuple[Tensors, dict]:
-    """A flow that was shown one image with two codes, by the velocity's loss alone: it has to find both."""
+def ambiguous_job(
+    stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], *, steps: int, inputs: dict
+) -> Job:
+    """A flow that is shown one image with two codes, by the velocity's loss alone: it has to find both."""
     images = image.expand(2, -1, -1, -1).contiguous()
-    given = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": seed, "folder": None}
-    return fit_flow(stage1, images, targets, **given)
+    parameters = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": 0}
+    return Job((stage1, images, targets), parameters, inputs | {"images": "one of two codes"})
 
 
 def share_of_first(codes: Float[Tensor, "n d"], targets: Float[Tensor, "2 d"]) -> float:

@@ -27,11 +27,17 @@ def image_loss(
     """The silhouette loss of each code's shape from its direction, through the sparse renderer."""
     points = seen_from(rays, directions.numpy()).to(codes.device)
     masks, field = inside.to(codes.device), partial(decoder, codes)
-    return sparse_silhouette_loss(field, looks(decoder, codes), points, masks, temperature, pixels=len(rays.hit))
+    searches = list(zip(glances(decoder, codes), looks(decoder, codes), strict=True))
+    return sparse_silhouette_loss(field, searches, points, masks, temperature, pixels=len(rays.hit))
 
 
 def looks(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[TorchField]:
-    """The field of each code without a gradient, as fast as this machine evaluates it."""
+    """The field of each code without a gradient."""
+    return [evaluator(decoder, code) for code in codes.detach()]
+
+
+def glances(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[TorchField]:
+    """``looks`` in the precision in which this machine is fastest."""
     dtype = autocast_dtype(codes.device)
     return [evaluator(decoder, code, autocast_dtype=dtype) for code in codes.detach()]
 
@@ -64,8 +70,8 @@ def shading_loss(
     """
     at, along, light, brightness, owner = [], [], [], [], []
     points = seen_from(rays, directions.numpy()).to(codes.device)
-    for number, look in enumerate(looks(decoder, codes)):
-        met, first = visible(look, points[number])
+    for number, glance in enumerate(glances(decoder, codes)):
+        met, first = visible(glance, points[number])
         both = (met.cpu() & inside[number]).nonzero().squeeze(1)
         both = both[torch.randperm(len(both), generator=random)[:SHADED_POINTS]]
         chosen = both.to(first.device)

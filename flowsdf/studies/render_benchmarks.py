@@ -16,11 +16,11 @@ from flowsdf.geometry.render import (
     silhouette_loss,
     sparse_silhouette_loss,
 )
-from flowsdf.models.deepsdf import DeepSDF, evaluator
+from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.flow_sdf import CODE_DIM, silhouette_decoder
 from flowsdf.studies.benchmarks import Row, in_turn
+from flowsdf.studies.image_losses import glances, looks
 from flowsdf.studies.solids import on_tensors
-from flowsdf.train.loop import autocast_dtype
 
 DIRECTION = np.array([[0.64, 0.42, 0.64]])
 TEMPERATURE = 0.02
@@ -86,8 +86,8 @@ def gradient(
     latents = code.clone().requires_grad_()
     field = partial(decoder, latents)
     if sparse:
-        look = evaluator(decoder, code[0], autocast_dtype=autocast_dtype(code.device))
-        loss = sparse_silhouette_loss(field, [look], points, inside, TEMPERATURE, pixels=pixels)
+        searches = list(zip(glances(decoder, code), looks(decoder, code), strict=True))
+        loss = sparse_silhouette_loss(field, searches, points, inside, TEMPERATURE, pixels=pixels)
     else:
         loss = silhouette_loss(least_of_all(field, points), inside, TEMPERATURE, pixels=pixels)
     slopes = torch.autograd.grad(loss, [latents, *decoder.parameters()])

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -53,7 +52,7 @@ def fit(study: Study, *data: object, store: Path, name: str, parameters: dict, i
 
 
 class Job(NamedTuple):
-    """One of several fits: its data, parameters and inputs, as ``fit`` takes them."""
+    """One of several fits: its data, tensors or dictionaries of them, parameters and inputs, as ``fit`` takes them."""
 
     data: tuple
     parameters: dict
@@ -84,16 +83,16 @@ def fit_all(study: Study, jobs: Mapping[str, Job], *, store: Path) -> dict[str, 
 def _filed(job: Job, folder: Path) -> Job:
     """The job with its data as files, which processes can share; shared memory is often too little."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = tuple(folder / f"{number}.npy" for number in range(len(job.data)))
-    for path, tensor in zip(paths, job.data, strict=True):
-        np.save(path, tensor.cpu().numpy())
+    paths = tuple(folder / f"{number}.pt" for number in range(len(job.data)))
+    for path, part in zip(paths, job.data, strict=True):
+        torch.save(part, path)
     return job._replace(data=paths)
 
 
 def _fit_in_worker(task: tuple[Study, Job, Path, str, int]) -> None:
     study, job, store, name, threads = task
     torch.set_num_threads(threads)
-    data = [torch.from_numpy(np.load(path, mmap_mode="c")) for path in job.data]  # c: nothing is written back
+    data = [torch.load(path, map_location="cpu", mmap=True) for path in job.data]  # nothing is written back
     try:
         fit(study, *data, store=store, name=name, parameters=job.parameters, inputs=job.inputs)
     except Failed as failed:
