@@ -100,9 +100,7 @@ fitted = fits.fit_all(image_to_latent.fit_predictor, jobs, store=store)
 models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
 
 # %%
-columns = ["step", "seconds", "loss"]
-curve = pd.concat(pd.DataFrame(fit.facts["curve"], columns=columns).assign(run=name) for name, fit in fitted.items())
-figure = figures.curves(curve, x="step", y="loss", label="run")
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Moving average of the training loss, on standardised latents.")
 
 # %% [markdown]

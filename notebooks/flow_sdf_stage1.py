@@ -87,9 +87,7 @@ codes = {name: flow_sdf.codes_of(fit.tensors, seen.images, seed=seed) for name, 
 fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in runs}
 
 # %%
-columns = ["step", "seconds", "loss"]
-curve = pd.concat(pd.DataFrame(fit.facts["curve"], columns=columns).assign(run=name) for name, fit in fitted.items())
-figure = figures.curves(curve, x="step", y="loss", label="run")
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Training loss, with its eikonal part where there is one.")
 
 # %%

@@ -73,9 +73,7 @@ models = {name: flow_sdf.restore(t).requires_grad_(False) for name, t in tensors
 codes = {name: flow_sdf.codes_of(t, seen.images, seed=seed) for name, t in tensors.items()}
 
 # %%
-columns = ["step", "seconds", "loss"]
-curve = pd.concat(pd.DataFrame(f.facts["curve"], columns=columns).assign(run=n) for n, f in fitted.items())
-figure = figures.curves(curve, x="step", y="loss", label="run")
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Training loss; that with shading holds one term more.")
 
 # %% [markdown]

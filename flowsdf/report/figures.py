@@ -1,6 +1,6 @@
 """The report's one look: seaborn's whitegrid, a colour-blind-safe palette, grids of pictures and of shaded meshes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -49,6 +49,12 @@ def mesh_grid(
 ) -> Figure:
     """Shaded meshes in rows, each under its title; `render` replaces the built-in picture of a mesh."""
     return image_grid([(render or shade)(mesh) for mesh in meshes], titles, columns=columns, size=size)
+
+
+def losses(runs: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """Training losses over steps; of each run the lines of its curve: step, seconds, loss."""
+    lines = [{"run": run, "step": step, "loss": loss} for run, curve in runs.items() for step, _, loss in curve]
+    return curves(pd.DataFrame(lines), x="step", y="loss", label="run")
 
 
 def curves(

@@ -14,7 +14,7 @@ from flowsdf.data.encoders import encoder_hash
 from flowsdf.report.places import NAMED_SOURCES, Places
 
 SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
-BESIDE = (".safetensors", ".json", ".yaml", ".csv")  # data files a module reads from its own folder
+BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html")  # data files a module reads from its own folder
 
 
 def digest(content: bytes | str) -> str:

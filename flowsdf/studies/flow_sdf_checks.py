@@ -1,7 +1,7 @@
 """What a flow of codes is held to: nearness to its targets, gradients in all parts, time, samples that differ."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,13 +12,17 @@ from torch import Tensor
 from flowsdf.geometry.render import Rays
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
 from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, restore
-from flowsdf.studies.image_losses import image_loss
+from flowsdf.studies.image_losses import image_loss, looks
+from flowsdf.studies.silhouettes import mask_ious, masks_of
+from flowsdf.studies.solids import Renders, as_image
 from flowsdf.train.fits import Job
 from flowsdf.train.loop import generator_at
 
+COVERED = ", half covered"
 PARTS = ("conditioner", "velocity", "decoder")
 SAMPLE_SEED = 2**34
 SPREAD = 0.1  # of the spread between images, from which on samples of one image count as different
+AGREEMENT = 0.9  # mean IoU with their image, from which on samples count as shapes
 
 
 def nearness(codes: Float[Tensor, "s d"], targets: Float[Tensor, "s d"]) -> dict[str, float]:
@@ -69,9 +73,16 @@ def inference_seconds(tensors: Tensors, image: Float[Tensor, "1 3 64 64"], *, ro
     return float(np.median(seconds))
 
 
-def sampled(tensors: Tensors, image: Float[Tensor, "3 64 64"], count: int, *, seed: int) -> Float[Tensor, "n 128"]:
-    """``count`` codes for one image, each from its own noise."""
-    return codes_of(tensors, image.expand(count, -1, -1, -1), seed=seed + SAMPLE_SEED)
+def sampled(
+    runs: Mapping[str, Tensors], image: Float[Tensor, "3 64 64"], count: int, *, seed: int
+) -> dict[str, Float[Tensor, "n 128"]]:
+    """``count`` codes of each run for one image, each from its own noise, and as many with half of it covered."""
+    seen = {"": image, COVERED: image * (torch.arange(image.shape[-1]) < image.shape[-1] // 2)}
+    return {
+        name + how: codes_of(tensors, picture.expand(count, -1, -1, -1), seed=seed + SAMPLE_SEED)
+        for how, picture in seen.items()
+        for name, tensors in runs.items()
+    }
 
 
 def spread(codes: Float[Tensor, "n d"]) -> float:
@@ -93,9 +104,83 @@ def share_of_first(codes: Float[Tensor, "n d"], targets: Float[Tensor, "2 d"]) -
     return (torch.cdist(codes, targets).argmin(1) == 0).float().mean().item()
 
 
-def differ(codes: Float[Tensor, "n d"], between: float) -> float:
-    """1 if samples of one image are spread over more than SPREAD of what codes of different images are, else 0."""
-    return float(spread(codes) > SPREAD * between)
+def sample_table(
+    drawn: Mapping[str, Float[Tensor, "n 128"]],
+    runs: Mapping[str, Tensors],
+    rays: Rays,
+    direction: Float[Tensor, "3"],
+    inside: Bool[Tensor, " r"],
+    between: float,
+) -> pd.DataFrame:
+    """Codes drawn for one image, with the decoder of their run: their spread over ``between``, and mean IoU with it."""
+    rows = []
+    for name, codes in drawn.items():
+        fields = looks(restore(runs[name.removesuffix(COVERED)]).decoder, codes)
+        masks = masks_of(fields, rays, direction.expand(len(codes), 3))
+        agreement = mask_ious(masks, inside.expand(len(codes), -1)).mean()
+        rows.append({"run": name, "spread": spread(codes) / between, "agreement": float(agreement)})
+    return pd.DataFrame(rows)
+
+
+def differ(table: pd.DataFrame) -> dict[str, float]:
+    """Per run 1 if its samples are further apart than SPREAD and agree with their image by AGREEMENT, else 0."""
+    found = (table.spread > SPREAD) & (table.agreement >= AGREEMENT)
+    return dict(zip(table.run, found.astype(float), strict=True))
+
+
+def refinement(
+    model: FlowShapes, seen: Renders, targets: Float[Tensor, "s 128"], rays: Rays, *, steps: Sequence[int], seed: int
+) -> pd.DataFrame:
+    """Per number of Euler steps: the mean cosine to the targets, and the mean IoU of the training views."""
+    noise, rows = torch.randn(len(targets), CODE_DIM, generator=generator_at(seed + SAMPLE_SEED, 2)), []
+    for count in steps:
+        with torch.no_grad():
+            codes = torch.stack(model.path(seen.images, noise, steps=count))[-1]
+        masks = masks_of(looks(model.decoder, codes), rays, seen.directions)
+        cosine = torch.nn.functional.cosine_similarity(codes, targets).mean().item()
+        rows.append({"steps": count, "cosine": cosine, "mask IoU": float(mask_ious(masks, seen.inside).mean())})
+    return pd.DataFrame(rows)
+
+
+def walks(
+    runs: Mapping[str, Tensors], kinds: Sequence[str], seen: Renders, targets: Float[Tensor, "s 128"], rays: Rays
+) -> tuple[dict[str, dict[str, dict[str, np.ndarray]]], dict[str, np.ndarray]]:
+    """For the first shapes, one of each of ``kinds``: the way of every run from one noise, and the true silhouette."""
+    noise = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 3))
+    ways = {
+        kind: {name: walk(t, seen.images[i], targets[i], noise, rays, seen.directions[i]) for name, t in runs.items()}
+        for i, kind in enumerate(kinds)
+    }
+    return ways, {kind: as_image(seen.inside[i], rays).numpy() for i, kind in enumerate(kinds)}
+
+
+def walk(
+    tensors: Tensors,
+    image: Float[Tensor, "3 64 64"],
+    target: Float[Tensor, " 128"],
+    noise: Float[Tensor, "1 128"],
+    rays: Rays,
+    direction: Float[Tensor, "3"],
+) -> dict[str, np.ndarray]:
+    """A flow's way from noise to a code, step by step.
+
+    ``towards`` is how far it has gone along the straight line to the target, and last the length of that line;
+    ``aside`` how far it is off the line; ``cosine`` that to the target; ``masks`` the silhouettes (k, h, w).
+    """
+    model = restore(tensors)
+    assert isinstance(model, FlowShapes)
+    with torch.no_grad():
+        codes = torch.cat(model.path(image[None], noise))
+    line = target - codes[0]
+    towards = (codes - codes[0]) @ line / line.norm()
+    aside = (codes - codes[0] - towards[:, None] * line / line.norm()).norm(dim=1)
+    masks = masks_of(looks(model.decoder, codes), rays, direction.expand(len(codes), 3))
+    return {
+        "towards": torch.cat((towards, line.norm()[None])).numpy(),
+        "aside": aside.numpy(),
+        "cosine": torch.nn.functional.cosine_similarity(codes, target[None]).numpy(),
+        "masks": torch.stack([as_image(mask, rays) for mask in masks]).numpy(),
+    }
 
 
 def same_decoder(a: Tensors, b: Tensors) -> float:
