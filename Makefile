@@ -17,9 +17,10 @@ endif
 
 CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
 RUN := --profile $(PROFILE) --data "$(DATA)"
+SEEDS ?= 0 1 2 3 4
 
 .DEFAULT_GOAL := help
-.PHONY: help report chapters chapter book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
+.PHONY: help report chapters chapter evidence book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
 .NOTPARALLEL:
 
 help:  ## this list
@@ -33,6 +34,11 @@ report: $(READY) graphics  ## run every chapter that is not up to date, then mak
 
 chapter: $(READY) graphics  ## one notebook and what it depends on: make chapter CH=11_deepsdf
 	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))$(MAKE) --no-print-directory $(CH)
+
+evidence: $(READY) graphics  ## a chapter over seeds, for the ledger's intervals: make evidence CH=11_deepsdf SEEDS="0 1 2 3 4"
+	@$(if $(CH),,$(error CH is not set: make evidence CH=one of $(CHAPTERS)))
+	@for seed in $(SEEDS); do $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
+	@$(PYTHON) -m flowsdf.report.evidence $(CH) $(RUN) --seeds $(SEEDS)
 
 book: $(READY)  ## the offline book of the last run, or of the published results
 	@$(PYTHON) -m flowsdf.report.book $(RUN)
@@ -86,7 +92,7 @@ chapters: $(CHAPTERS)
 flow_sdf_stage1:
 flow_sdf_stage2: flow_sdf_stage1
 flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
-99_ledger: 12_image_to_latent 11_deepsdf 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml
+99_ledger: 12_image_to_latent 11_deepsdf 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
-	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) --timeout $(TIMEOUT) --after $^
+	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^

@@ -127,12 +127,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("chapter")
     parser.add_argument("--after", nargs="*", default=[], help="chapters and files it depends on")
     parser.add_argument("--timeout", type=int, default=14_400, help="seconds for one cell")
+    parser.add_argument("--seed", type=int, help="a seed instead of the chapter's own, in folders of its own")
     parser.add_argument("--force", action="store_true", help="run although nothing changed")
     ask = parser.parse_args(words)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     with ThreadPoolExecutor(1) as thread:  # a main thread that only waits can always answer a signal
-        where = places(ask.profile, ask.data)
+        where = places(ask.profile, ask.data, seed=ask.seed)
         job = thread.submit(run_chapter, where, ask.chapter, after=ask.after, timeout=ask.timeout, force=ask.force)
         ended = threading.Event()
         job.add_done_callback(lambda _: ended.set())

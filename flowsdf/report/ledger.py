@@ -5,11 +5,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flowsdf.data.faults import Failed
 from flowsdf.evaluation.claims import Claim, parse_claims
 from flowsdf.evaluation.verdicts import Run, judge
+from flowsdf.report.evidence import evidence_for
 from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places
@@ -55,15 +57,24 @@ def as_run(folder: Path) -> Run | None:
 
 
 def text(values: tuple | list) -> str:
-    """Numbers side by side."""
-    return " / ".join(significant(value) for value in values)
+    """Numbers side by side; of several seeds the mean, the least and the most."""
+    return " / ".join(
+        f"{significant(float(np.mean(v)))} ({significant(min(v))} to {significant(max(v))})"
+        if isinstance(v, list)
+        else significant(v)
+        for v in values
+    )
 
 
 def row(claim: Claim, reports: Path) -> dict[str, Any]:
     """One claim with its verdict and what it rests on."""
     folder = reports / claim.chapter
-    metrics = read_json(folder / "metrics.json")
-    verdict = judge(claim, metrics, as_run(folder))
+    metrics, run = read_json(folder / "metrics.json"), as_run(folder)
+    more = evidence_for(reports, claim.chapter)
+    if run and more:
+        metrics |= more["metrics"]
+        run = run._replace(seeds=len(more["seeds"]), started=datetime.fromisoformat(more["started"]))
+    verdict = judge(claim, metrics, run)
     return {
         "id": claim.id,
         "chapter": claim.chapter,

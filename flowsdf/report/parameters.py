@@ -122,4 +122,4 @@ def parameters(where: Places, chapter: str) -> dict[str, Any]:
             if name in values:
                 check(label, name, value, defaults[name])
                 values[name] = value
-    return values
+    return values | ({"seed": where.seed} if where.seed is not None and "seed" in values else {})

@@ -17,6 +17,7 @@ class Places(NamedTuple):
     root: Path  # the repository
     profile: str
     data: str  # as given: a named source, or a folder of meshes
+    seed: int | None = None  # of one of several runs that differ by nothing else
 
     @property
     def data_name(self) -> str:
@@ -37,8 +38,13 @@ class Places(NamedTuple):
 
     @property
     def run_name(self) -> str:
-        """The name of the run's report folder: laptop, laptop-meshes."""
-        return self.profile if self.data == "procedural" else f"{self.profile}-{self.data_name}"
+        """The name of the run's report folder: laptop, laptop-meshes, laptop-seed3."""
+        return (self.profile if self.data == "procedural" else f"{self.profile}-{self.data_name}") + self.suffix
+
+    @property
+    def suffix(self) -> str:
+        """What the folders of one of several seeds have at their end."""
+        return "" if self.seed is None else f"-seed{self.seed}"
 
     @property
     def reports(self) -> Path:
@@ -48,7 +54,7 @@ class Places(NamedTuple):
     @property
     def artifacts(self) -> Path:
         """The folder of the run's large files, one folder a chapter."""
-        return self.root / "artifacts" / f"{self.data_name}-{self.profile}"
+        return self.root / "artifacts" / f"{self.data_name}-{self.profile}{self.suffix}"
 
     @property
     def published(self) -> Path:
@@ -65,9 +71,9 @@ class Places(NamedTuple):
         return self.root / "notebooks" / f"{chapter}.py"
 
 
-def places(profile: str, data: str, root: Path = ROOT) -> Places:
+def places(profile: str, data: str, root: Path = ROOT, *, seed: int | None = None) -> Places:
     """The folders of a run, checked: the profile has parameters, the data source exists."""
-    found = Places(root, profile, data)
+    found = Places(root, profile, data, seed)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", profile) or not (root / "params" / profile).is_dir():
         known = sorted(path.name for path in (root / "params").iterdir() if path.is_dir())
         raise Failed(f"PROFILE={profile}: no folder params/{profile}; choose one of {', '.join(known)}")

@@ -1,0 +1,69 @@
+"""The same chapter with several seeds, gathered for the intervals of the ledger.
+
+python -m flowsdf.report.evidence flow_sdf_stage2 --seeds 0 1 2 3 4, once the chapter has run with each of them.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.doors import leave, run_parser
+from flowsdf.report.freshness import digest_json, read_json, sealed
+from flowsdf.report.places import Places, places
+from flowsdf.report.results import write_json
+
+
+def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
+    """Write evidence/CHAPTER.json beside the chapters of a run: every metric that all seeds have, in their order.
+
+    Failed for a seed with which the chapter has not finished, or not by the same code and parameters.
+    """
+    folders = {seed: where._replace(seed=seed).reports / chapter for seed in seeds}
+    for seed, folder in folders.items():
+        if not sealed(folder) or (folder / "failure.json").exists():
+            raise Failed(f"{chapter} has not finished with seed {seed}: make evidence CH={chapter} SEEDS={seed}")
+    runs = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
+    codes = {seed: code_of(run) for seed, run in runs.items()}
+    other = [seed for seed, code in codes.items() if code != codes[seeds[0]]]
+    if other:
+        raise Failed(f"{chapter} with seed {other[0]} is of other code or parameters: make evidence CH={chapter} again")
+    metrics = [read_json(folder / "metrics.json") for folder in folders.values()]
+    common = [name for name in metrics[0] if all(name in found for found in metrics)]
+    path = where.reports / "evidence" / f"{chapter}.json"
+    content = {
+        "chapter": chapter,
+        "seeds": seeds,
+        "code": codes[seeds[0]],
+        "started": min(run["started"] for run in runs.values()),
+        "seconds": [run["seconds"] for run in runs.values()],
+        "metrics": {name: [found[name] for found in metrics] for name in common},
+    }
+    write_json(path, content)
+    return path
+
+
+def evidence_for(reports: Path, chapter: str) -> dict[str, Any]:
+    """What was gathered for a chapter by the code and parameters of its own run; empty when nothing was."""
+    found, run = read_json(reports / "evidence" / f"{chapter}.json"), read_json(reports / chapter / "run.json")
+    return found if found and run and found["code"] == code_of(run) else {}
+
+
+def code_of(run: dict[str, Any]) -> str:
+    """The hash of a run's notebook, library and parameters but for its seed."""
+    depends, parameters = run["depends"], {k: v for k, v in run["parameters"].items() if k != "seed"}
+    return digest_json([depends["notebook"], depends["sources"], parameters])
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line."""
+    parser = run_parser("Gather a chapter's metrics over seeds.")
+    parser.add_argument("chapter")
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    ask = parser.parse_args(words)
+    where = places(ask.profile, ask.data)
+    print(f"{ask.chapter}: {len(ask.seeds)} seeds in {gather(where, ask.chapter, ask.seeds).relative_to(where.root)}")
+    return 0
+
+
+if __name__ == "__main__":
+    leave(main)

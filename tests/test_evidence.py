@@ -1,0 +1,69 @@
+"""Runs that differ by their seed have folders of their own, and the ledger judges them together."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import toy_report
+
+from flowsdf.data.faults import Failed
+from flowsdf.report.evidence import evidence_for, gather
+from flowsdf.report.freshness import read_json
+from flowsdf.report.ledger import load_claims, row
+from flowsdf.report.ledger import text as shown
+from flowsdf.report.parameters import parameters
+from flowsdf.report.places import Places, places
+from flowsdf.report.results import write_json
+
+
+@pytest.fixture
+def where(tmp_path: Path) -> Places:
+    """A finished report and the same with seeds 1 and 2, whose areas differ."""
+    root = tmp_path / "report"
+    shutil.copytree(toy_report.finished(), root)
+    for seed in (1, 2):
+        shutil.copytree(root / "reports" / "smoke", root / "reports" / f"smoke-seed{seed}")
+    return Places(root, "smoke", "procedural")
+
+
+def test_a_seed_has_folders_and_a_parameter_of_its_own(where: Places) -> None:
+    source = where.notebook("00_first")
+    source.write_text(source.read_text().replace("radius = 1.0\n", "radius = 1.0\nseed = 0\n"))
+    third = places("smoke", "procedural", where.root, seed=3)
+    assert (third.reports.name, third.artifacts.name) == ("smoke-seed3", "procedural-smoke-seed3")
+    assert parameters(third, "00_first") == {**parameters(where, "00_first"), "seed": 3}
+
+
+def test_what_was_gathered_is_judged(where: Places) -> None:
+    path = gather(where, "00_first", [1, 2])
+    kept = json.loads(path.read_text())
+    assert kept["seeds"] == [1, 2] and kept["metrics"]["length"] == [4, 4]
+    assert evidence_for(where.reports, "00_first") == kept
+    (claim,) = load_claims(where.root)
+    assert row(claim, where.reports)["verdict"] == "reproduced-exact"
+    write_json(path, kept | {"metrics": kept["metrics"] | {"area": [3.1416, 4.0]}})
+    judged = row(claim, where.reports)
+    assert judged["verdict"] == "not reproduced" and judged["measured"] == "3.571 (3.142 to 4)"
+
+
+def test_evidence_of_other_code_does_not_count(where: Places) -> None:
+    gather(where, "00_first", [1, 2])
+    path = where.reports / "00_first" / "run.json"
+    run = read_json(path)
+    write_json(path, run | {"parameters": run["parameters"] | {"radius": 2.0}})
+    assert evidence_for(where.reports, "00_first") == {}
+
+
+def test_a_seed_that_has_not_finished_is_named(where: Places) -> None:
+    with pytest.raises(Failed, match="not finished with seed 7: make evidence CH=00_first SEEDS=7"):
+        gather(where, "00_first", [1, 7])
+    path = where.root / "reports" / "smoke-seed2" / "00_first" / "run.json"
+    run = read_json(path)
+    write_json(path, run | {"parameters": run["parameters"] | {"radius": 2.0}})
+    with pytest.raises(Failed, match="seed 2 is of other code or parameters"):
+        gather(where, "00_first", [1, 2])
+
+
+def test_numbers_of_one_run_are_shown_as_before() -> None:
+    assert shown([1.5, None, [1.0, 2.0]]) == "1.5 / - / 1.5 (1 to 2)"
