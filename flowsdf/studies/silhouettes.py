@@ -12,9 +12,20 @@ from torch.nn import functional
 from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
 from flowsdf.evaluation.intervals import bootstrap_interval
 from flowsdf.evaluation.scores import iou, score, truth_samples
+from flowsdf.geometry import implicit
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
-from flowsdf.geometry.render import Rays, TorchField, lambertian, seen_from, silhouette_loss, trace, visible
+from flowsdf.geometry.render import (
+    Rays,
+    TorchField,
+    lambertian,
+    least_of_all,
+    search,
+    seen_from,
+    silhouette_loss,
+    trace,
+    visible,
+)
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import looks, slope_of
 from flowsdf.studies.solids import Renders, Solid, as_image, exact_normals, least_distances, on_tensors, turned
@@ -22,6 +33,7 @@ from flowsdf.train.progress import progress
 
 ANGLES = (0, 45, 90, 180, 270)  # degrees around y from the training view
 PIXEL = 0.03  # the width of a pixel at the origin, which keeps a hull's values from being steep
+OUTLINE, MISSED = 0.1, 0.002  # distance from the surface of rays that matter; error from which on one is missed
 RIGHT = 0.9  # mean IoU from which on the silhouettes of a kind count as right
 
 
@@ -56,6 +68,27 @@ def view_scores(
                 pd.DataFrame({"row": name, "angle": angle, "shape": range(len(ious)), "kind": kinds, "iou": ious})
             )
     return pd.concat(tables, ignore_index=True)
+
+
+def thin_solids() -> list[Field]:
+    """A plate and a wire, thinner than the distance between two samples of a ray."""
+    return [implicit.box((1.2, 0.03, 0.9)), implicit.placed(implicit.cylinder(0.015, 1.6), offset=(0.2, 0.0, -0.1))]
+
+
+def misses(answers: Mapping[str, Sequence[TorchField]], rays: Rays, directions: Float[Tensor, "s 3"]) -> pd.DataFrame:
+    """Per row: how many rays a silhouette depends on, the share whose least distance is missed, and the most missed."""
+    lines = []
+    for name, fields in answers.items():
+        points = seen_from(rays, directions.numpy())[: len(fields)]
+        gaps = []
+        for field, at in zip(fields, points, strict=True):
+            with torch.no_grad():
+                truth = least_of_all(field, at)
+            gaps.append((search(field, at)[1] - truth)[truth.abs() < OUTLINE])
+        gap = torch.cat(gaps)
+        missed = (gap > MISSED).float().mean().item()
+        lines.append({"row": name, "rays": len(gap), "missed": missed, "worst": gap.max().item()})
+    return pd.DataFrame(lines)
 
 
 def by_angle(scores: pd.DataFrame) -> pd.DataFrame:
