@@ -96,13 +96,15 @@ results.record_metrics(
     chapter,
     {"normal_error_shading": normal["flow, shading"], "normal_error_silhouettes": normal["flow, silhouettes"]}
     | {"depth_error_shading": depth["flow, shading"], "depth_error_silhouettes": depth["flow, silhouettes"]}
-    | {"normal_error_distances": normal["CNN, distances"]},
+    | {"normal_error_distances": normal["CNN, distances"], "depth_error_distances": depth["CNN, distances"]}
+    | {"depth_error_hull": silhouettes.hull_depth_error(solid, rays, seen.directions)},
 )
 results.say(
     chapter,
     "Normals are {normal_error_shading:.1f} degrees off with shading and {normal_error_silhouettes:.1f} after the same "
-    "steps without; trained on distances {normal_error_distances:.1f}. Depth is {depth_error_shading:.3f} and "
-    "{depth_error_silhouettes:.3f} off.",
+    "steps without, {normal_error_distances:.1f} trained on distances. Depth is {depth_error_shading:.3f} and "
+    "{depth_error_silhouettes:.3f} off, trained on distances {depth_error_distances:.3f}; the front of the hull, "
+    "which is all that a silhouette says, is {depth_error_hull:.3f} off.",
 )
 
 # %% [markdown]
@@ -162,8 +164,25 @@ results.say(
 )
 
 # %%
-looks = image_losses.looks(models["flow, shading"].decoder, codes["flow, shading"])
-pictures, titles = silhouettes.angle_pictures(looks, solid, rays, seen.directions)
+looks = {name: image_losses.looks(models[name].decoder, codes[name]) for name in codes}
+views = silhouettes.view_scores(looks, solid, rays, seen.directions)
+caption = "IoU of silhouettes by angle in degrees and kind, with bootstrap 95 % intervals over shapes."
+results.save_table(chapter, silhouettes.by_angle(views), "novel_views", caption=caption)
+boxes = views[(views.angle != 0) & (views.kind == "box")].groupby("row").iou.mean()
+results.record_metrics(
+    chapter,
+    {"novel_iou_box_silhouettes": boxes["flow, silhouettes"], "novel_iou_box_shading": boxes["flow, shading"]}
+    | {"novel_iou_box_distances": boxes["CNN, distances"]},
+)
+results.say(
+    chapter,
+    "From the angles that no image showed, boxes have an IoU of {novel_iou_box_silhouettes:.3f} from silhouettes, "
+    "{novel_iou_box_shading:.3f} with shading and {novel_iou_box_distances:.3f} from distances, with the same decoder: "
+    "what is missing is missing in the images, not in the network.",
+)
+
+# %%
+pictures, titles = silhouettes.angle_pictures(looks["flow, shading"], solid, rays, seen.directions)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
 caption = "After shading: sphere, box and ellipsoid. White is right, red only predicted, blue only true."
 results.save_figure(chapter, figure, "novel_views", caption=caption)

@@ -1,9 +1,11 @@
 """What the chapters of Flow-SDF measure: against solids whose answers are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+from flowsdf.geometry import implicit
 from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import CODE_DIM, FlowShapes
 from flowsdf.studies import flow_sdf, flow_sdf_checks, silhouettes, solids
@@ -63,7 +65,6 @@ def test_nearness_of_the_targets_themselves_and_of_their_opposites() -> None:
 def test_samples_differ_where_they_do() -> None:
     codes = torch.randn(500, CODE_DIM, generator=torch.Generator().manual_seed(0))
     assert flow_sdf_checks.spread(codes) == pytest.approx(CODE_DIM**0.5, rel=0.02)
-    assert flow_sdf_checks.differ(codes, 100.0) == 1 and flow_sdf_checks.differ(0.5 * codes, 100.0) == 0
     targets = torch.zeros(2, CODE_DIM)
     targets[0, 0], targets[1, 0] = 5, -5
     assert flow_sdf_checks.share_of_first(codes, targets) == pytest.approx(0.5, abs=0.1)
@@ -77,8 +78,9 @@ def test_gradients_reach_all_parts_and_decoders_are_told_apart(seen: solids.Rend
     assert min(norms[part] for part in flow_sdf_checks.PARTS) > 0
     other = flow | {"decoder.out.bias": flow["decoder.out.bias"] + 1}
     assert flow_sdf_checks.same_decoder(flow, dict(flow)) == 1 and flow_sdf_checks.same_decoder(flow, other) == 0
-    one, again = (flow_sdf_checks.sampled(flow, seen.images[0], 3, seed=0) for _ in range(2))
-    assert torch.equal(one, again) and flow_sdf_checks.spread(one) > 0
+    one, again = (flow_sdf_checks.sampled({"flow": flow}, seen.images[0], 3, seed=0) for _ in range(2))
+    assert torch.equal(one["flow"], again["flow"]) and flow_sdf_checks.spread(one["flow"]) > 0
+    assert not torch.equal(one["flow"], one["flow, half covered"])
     assert flow_sdf_checks.inference_seconds(flow, seen.images[:1], rounds=2) > 0
 
 
@@ -88,6 +90,42 @@ def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) 
     start = flow_sdf.untrained(seen.images, sphere=True, seed=0)
     job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=250, inputs={})
     flow, _ = flow_sdf.fit_flow(*job.data, folder=None, **job.parameters)
-    codes = flow_sdf_checks.sampled(flow, seen.images[0], 64, seed=0)
+    codes = flow_sdf_checks.sampled({"flow": flow}, seen.images[0], 64, seed=0)["flow"]
     assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8
     assert flow_sdf_checks.spread(codes) > 0.5 * flow_sdf_checks.spread(targets)
+
+
+def test_the_front_of_a_hull_is_where_rays_enter_the_sphere() -> None:
+    big = solids.Solid("sphere", implicit.sphere(0.999), np.array([0.0, 0.0, 1.0]))
+    small = big._replace(field=implicit.sphere(0.1))
+    directions = torch.tensor([[0.0, 0.0, 1.0]])
+    errors = [silhouettes.hull_depth_error([shape], RAYS, directions) for shape in (big, small)]
+    assert errors[0] < 0.02 and errors[1] == pytest.approx(0.93, abs=0.03)
+
+
+def test_misses_are_none_for_a_ball_and_counted_for_what_the_grid_cannot_see() -> None:
+    directions = torch.tensor([[0.0, 0.0, 1.0]])
+    dust = solids.on_tensors(lambda p: np.abs(np.sin(60 * p)).sum(1) - 0.2)
+    table = silhouettes.misses({"ball": [solids.on_tensors(implicit.sphere(0.5))], "dust": [dust]}, RAYS, directions)
+    ball, other = table.set_index("row").missed
+    assert ball == 0 and other > 0.3 and (table.rays > 50).all()
+
+
+def test_a_walk_along_the_straight_line_has_no_distance_from_it(seen: solids.Renders) -> None:
+    """With the velocity target - noise, whatever the point and the time, eight steps end at the target."""
+    target, noise = torch.randn(CODE_DIM), torch.randn(1, CODE_DIM)
+    model = FlowShapes()
+    line = target - noise[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FlowShapes, "velocity_of", lambda self, images: lambda z, t: line.expand(len(z), -1))
+        walk = flow_sdf_checks.walk(model.state_dict(), seen.images[0], target, noise, RAYS, seen.directions[0])
+    assert walk["masks"].shape == (9, 64, 64)
+    np.testing.assert_allclose(
+        walk["towards"], [*(line.norm() * torch.arange(9) / 8), line.norm()], rtol=1e-4, atol=1e-4
+    )
+    assert walk["aside"].max() < 1e-3 and walk["cosine"][-1] == pytest.approx(1, abs=1e-5)
+
+
+def test_samples_differ_only_if_they_agree_with_their_image() -> None:
+    table = pd.DataFrame({"run": ["noise", "one", "two"], "spread": [0.9, 0.0, 0.9], "agreement": [0.4, 1.0, 0.95]})
+    assert flow_sdf_checks.differ(table) == {"noise": 0.0, "one": 0.0, "two": 1.0}

@@ -146,6 +146,15 @@ def surface_errors(
     return pd.DataFrame(lines)
 
 
+def hull_depth_error(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]) -> float:
+    """The mean gap in depth between each solid and its visual hull, which begins where rays meet the unit sphere."""
+    gaps = []
+    for shape, points in zip(shapes, seen_from(rays, directions.numpy()), strict=True):
+        met, true = trace(on_tensors(shape.field), points)
+        gaps.append((true - points[:, 0])[met].norm(dim=-1).mean())
+    return torch.stack(gaps).mean().item()
+
+
 def normals_of(decoder: DeepSDF, code: Float[Tensor, " d"], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
     """The unit slope of a code's field at points."""
     return functional.normalize(slope_of(lambda p: decoder(code, p), points).detach(), dim=-1)
