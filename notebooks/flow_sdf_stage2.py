@@ -196,27 +196,29 @@ if steps:
 # The positive control is a flow that was shown one image with two codes; the CNN, which has one answer, the negative.
 
 # %%
-between, view = flow_sdf_checks.spread(targets), (rays, seen.directions[-2], seen.inside[-2])
+view = (rays, seen.directions[-2], seen.inside[-2])
 drawn = {"flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors, "CNN": stage1, "two codes": double.tensors}
 sampled = flow_sdf_checks.sampled(drawn, image, samples, seed=seed)
+between = dict.fromkeys(drawn, flow_sdf_checks.spread(targets)) | {"two codes": flow_sdf_checks.spread(pair)}
 table = flow_sdf_checks.sample_table(sampled, drawn, *view, between)
-caption = "Samples of one image: their spread over that between images, and the IoU of their silhouettes with it."
+caption = "Samples of one image: spread over that between codes to learn, and the IoU of their silhouettes with it."
 results.save_table(chapter, table, "samples", caption=caption)
-differ = flow_sdf_checks.differ(table)
+differ, by = flow_sdf_checks.differ(table), table.set_index("run")
 share = flow_sdf_checks.share_of_first(sampled["two codes"], pair)
 results.record_metrics(
     chapter,
     {"flow_samples_differ": differ["flow, phase 2"], "ambiguity_negative_control": differ["CNN"]}
     | {"ambiguity_positive_control": differ["two codes"] * (0.2 < share < 0.8), "ambiguous_share": share}
-    | {"flow_sample_spread": table.set_index("run").spread["flow, phase 2"]}
-    | {"flow_sample_agreement": table.set_index("run").agreement["flow, phase 2"]},
+    | {"flow_sample_spread": by.spread["flow, phase 2"], "phase1_sample_spread": by.spread["flow, phase 1"]}
+    | {"flow_sample_agreement": by.agreement["flow, phase 2"]},
 )
 results.say(
     chapter,
-    "Samples of one image are spread over {flow_sample_spread:.3f} of the spread between images; their silhouettes "
-    "agree with it (IoU {flow_sample_agreement:.2f}). Each image had one code to learn: this is what the steps leave "
-    "of the noise. Shown one image with two codes, a flow finds the first in {ambiguous_share:.0%} of its samples: it "
-    "can sample where its data are ambiguous.",
+    "Samples of one image are spread over {phase1_sample_spread:.3f} of the spread between images after phase 1, over "
+    "{flow_sample_spread:.3f} after phase 2; their silhouettes agree with it (IoU {flow_sample_agreement:.2f}). In phase 1 "
+    "each image had one code to learn, and the spread is what the steps leave of the noise; silhouettes leave codes "
+    "free to differ. Shown one image with two codes, a flow finds the first in {ambiguous_share:.0%} of its samples: "
+    "it can sample where its data are ambiguous.",
 )
 
 # %% [markdown]

@@ -110,15 +110,16 @@ def sample_table(
     rays: Rays,
     direction: Float[Tensor, "3"],
     inside: Bool[Tensor, " r"],
-    between: float,
+    between: Mapping[str, float],
 ) -> pd.DataFrame:
-    """Codes drawn for one image, with the decoder of their run: their spread over ``between``, and mean IoU with it."""
+    """Codes drawn for one image, with the decoder of their run: the spread over the run's ``between``, and mean IoU."""
     rows = []
     for name, codes in drawn.items():
-        fields = looks(restore(runs[name.removesuffix(COVERED)]).decoder, codes)
+        run = name.removesuffix(COVERED)
+        fields = looks(restore(runs[run]).decoder, codes)
         masks = masks_of(fields, rays, direction.expand(len(codes), 3))
         agreement = mask_ious(masks, inside.expand(len(codes), -1)).mean()
-        rows.append({"run": name, "spread": spread(codes) / between, "agreement": float(agreement)})
+        rows.append({"run": name, "spread": spread(codes) / between[run], "agreement": float(agreement)})
     return pd.DataFrame(rows)
 
 
