@@ -217,8 +217,8 @@ results.say(
     "Samples of one image are spread over {phase1_sample_spread:.3f} of the spread between images after phase 1, over "
     "{flow_sample_spread:.3f} after phase 2; their silhouettes agree with it (IoU {flow_sample_agreement:.2f}). In "
     "phase 1 each image had one code to learn, and the spread is what the steps leave of the noise; silhouettes "
-    "leave codes free to differ. Shown one image with two codes, a flow finds the first in {ambiguous_share:.0%} of its "
-    "samples: it can sample where its data are ambiguous.",
+    "leave codes free to differ. Shown one image with two codes, a flow finds the first in {ambiguous_share:.0%} of "
+    "its samples: it can sample where its data are ambiguous.",
 )
 
 # %% [markdown]
