@@ -25,6 +25,7 @@ from flowsdf.geometry.render import (
 )
 from flowsdf.models.deepsdf import evaluator
 from flowsdf.models.flow_sdf import silhouette_decoder
+from flowsdf.studies.silhouettes import thin_solids
 from flowsdf.studies.solids import on_tensors
 from flowsdf.train.loop import autocast_dtype
 
@@ -34,8 +35,7 @@ DIRECTIONS /= np.linalg.norm(DIRECTIONS, axis=1, keepdims=True)
 SOLIDS = {
     "ball": implicit.sphere(0.6),
     "box": implicit.box((0.8, 1.0, 0.5)),
-    "plate": implicit.box((1.2, 0.03, 0.9)),
-    "wire": implicit.placed(implicit.cylinder(0.015, 1.6), offset=(0.2, 0.0, -0.1)),
+    **dict(zip(("plate", "wire"), thin_solids(), strict=True)),
     "two": implicit.union([implicit.placed(implicit.sphere(0.2), offset=(x, 0.1, 0)) for x in (-0.5, 0.5)]),
 }
 

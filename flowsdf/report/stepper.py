@@ -1,7 +1,6 @@
 """A flow, step by step: one page with a slider over its Euler steps and a switch for the scale of its noise."""
 
 import html
-import io
 import json
 from base64 import b64encode
 from collections.abc import Mapping
@@ -11,7 +10,8 @@ import numpy as np
 from jaxtyping import Float, Num, UInt8
 from PIL import Image
 
-from flowsdf.report.results import Chapter, figure_html, keep, show, write
+from flowsdf.report.results import Chapter
+from flowsdf.report.views3d import png, save_page
 
 PAGE = Path(__file__).with_name("stepper.html")
 SIDE = 96  # pixels of a silhouette in the still picture
@@ -30,15 +30,9 @@ def save_stepper(
 
     ``outlines`` are the true silhouettes. The page asks nothing of any network.
     """
-    record = keep(chapter, "view", "views", f"{name}.png", caption)
-    page = chapter.report / "views" / f"{name}.html"
-    write(page, page_of(walks, outlines, caption).encode())
     first = next(iter(walks.values()))
     still = np.concatenate([np.concatenate([bitmap(m, SIDE) for m in w["masks"]], axis=1) for w in first.values()])
-    shown = png(still)
-    write(chapter.report / record["file"], shown)
-    link = f"<p>Step through it: <code>{html.escape(page.name)}</code></p>"
-    show({"text/html": figure_html(shown, caption) + link, "text/plain": caption}, record)
+    save_page(chapter, page_of(walks, outlines, caption), png(still), name, "Step through it", caption=caption)
 
 
 def page_of(
@@ -63,13 +57,6 @@ def bitmap(mask: Float[np.ndarray, "h w"], side: int) -> UInt8[np.ndarray, "side
     """A silhouette in black on white, with a thin frame."""
     big = Image.fromarray((255 * (1 - mask)).astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
     return np.pad(np.asarray(big)[1:-1, 1:-1], 1, constant_values=187)
-
-
-def png(picture: UInt8[np.ndarray, "h w"]) -> bytes:
-    """A picture as the content of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
-    return buffer.getvalue()
 
 
 def address(mask: Float[np.ndarray, "h w"]) -> str:

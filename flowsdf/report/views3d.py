@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import k3d
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from flowsdf.conventions import Mesh
@@ -62,15 +63,27 @@ def save_view(
     key: bool = False,
 ) -> None:
     """Keep meshes as views/NAME.html, which turns, and views/NAME.png; show the picture in the notebook."""
-    record = keep(chapter, "view", "views", f"{name}.png", caption, key)
     shown = {label: over for label, over in meshes.items() if isinstance(over, Mapping) or len(over.faces)}
-    page = chapter.report / "views" / f"{name}.html"
-    write(page, snapshot(scene(shown, most), caption).encode())
+    picture = png(poster_of(meshes, most) if poster is None else poster)
+    save_page(chapter, snapshot(scene(shown, most), caption), picture, name, "Turn it", caption=caption, key=key)
+
+
+def save_page(
+    chapter: Chapter, page: str, picture: bytes, name: str, invitation: str, *, caption: str, key: bool = False
+) -> None:
+    """Keep a page of its own as views/NAME.html, with a PNG picture for the notebook beside it."""
+    record = keep(chapter, "view", "views", f"{name}.png", caption, key)
+    write(chapter.report / "views" / f"{name}.html", page.encode())
+    write(chapter.report / record["file"], picture)
+    link = f"<p>{invitation}: <code>{name}.html</code></p>"
+    show({"text/html": figure_html(picture, caption) + link, "text/plain": caption}, record)
+
+
+def png(picture: UInt8[np.ndarray, "h w *c"]) -> bytes:
+    """A picture as the content of a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(poster_of(meshes, most) if poster is None else poster).save(buffer, format="PNG")
-    write(chapter.report / record["file"], buffer.getvalue())
-    link = f"<p>Turn it: <code>{text.escape(page.name)}</code></p>"
-    show({"text/html": figure_html(buffer.getvalue(), caption) + link, "text/plain": caption}, record)
+    Image.fromarray(picture).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def snapshot(plot: k3d.Plot, title: str) -> str:

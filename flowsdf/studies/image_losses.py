@@ -27,8 +27,13 @@ def image_loss(
     """The silhouette loss of each code's shape from its direction, through the sparse renderer."""
     points = seen_from(rays, directions.numpy()).to(codes.device)
     masks, field = inside.to(codes.device), partial(decoder, codes)
-    searches = list(zip(glances(decoder, codes), looks(decoder, codes), strict=True))
-    return sparse_silhouette_loss(field, searches, points, masks, temperature, pixels=len(rays.hit))
+    found = searches(decoder, codes)
+    return sparse_silhouette_loss(field, found, points, masks, temperature, pixels=len(rays.hit))
+
+
+def searches(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[tuple[TorchField, TorchField]]:
+    """The field of each code as the sparse renderer looks for its surface: at a glance, and exactly."""
+    return list(zip(glances(decoder, codes), looks(decoder, codes), strict=True))
 
 
 def looks(decoder: DeepSDF, codes: Float[Tensor, "s d"]) -> list[TorchField]:

@@ -19,7 +19,7 @@ from flowsdf.geometry.render import (
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.flow_sdf import CODE_DIM, silhouette_decoder
 from flowsdf.studies.benchmarks import Row, in_turn
-from flowsdf.studies.image_losses import glances, looks
+from flowsdf.studies.image_losses import searches
 from flowsdf.studies.solids import on_tensors
 
 DIRECTION = np.array([[0.64, 0.42, 0.64]])
@@ -86,8 +86,7 @@ def gradient(
     latents = code.clone().requires_grad_()
     field = partial(decoder, latents)
     if sparse:
-        searches = list(zip(glances(decoder, code), looks(decoder, code), strict=True))
-        loss = sparse_silhouette_loss(field, searches, points, inside, TEMPERATURE, pixels=pixels)
+        loss = sparse_silhouette_loss(field, searches(decoder, code), points, inside, TEMPERATURE, pixels=pixels)
     else:
         loss = silhouette_loss(least_of_all(field, points), inside, TEMPERATURE, pixels=pixels)
     slopes = torch.autograd.grad(loss, [latents, *decoder.parameters()])
