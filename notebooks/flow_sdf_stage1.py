@@ -60,10 +60,11 @@ results.save_figure(
 )
 
 # %%
-plate, wire = ([solids.on_tensors(field)] * 5 for field in silhouettes.thin_solids())
-missed = {"plate": plate, "wire": wire, "solids": [solids.on_tensors(s.field) for s in solid[:5]]}
-table = silhouettes.misses(missed, rays, seen.directions)
-caption = "Rays near an outline whose least distance the coarse search misses, from five directions."
+few = seen.directions[:5]
+plate, wire = ([solids.on_tensors(field)] * len(few) for field in silhouettes.thin_solids())
+missed = {"plate": plate, "wire": wire, "solids": [solids.on_tensors(s.field) for s in solid[: len(few)]]}
+table = silhouettes.misses(missed, rays, few)
+caption = "Rays near an outline whose least distance the coarse search misses, from a few directions."
 results.save_table(chapter, table, "misses", caption=caption)
 results.record_metrics(chapter, {"missed_rays": float(table.missed.max())})
 

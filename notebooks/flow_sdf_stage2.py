@@ -21,6 +21,7 @@ images_per_step = 2
 temperature = 0.02
 eikonal = 0.1
 samples = 16
+resolution = 48
 seed = 0
 
 # %%
@@ -103,7 +104,7 @@ results.save_figure(chapter, figure, "phase1", caption="Loss of phase 1, in squa
 # Step through it: from noise to a code, for a sphere, a box and an ellipsoid, with and without the scaling.
 
 # %%
-walks, outlines = flow_sdf_checks.walks(of, solids.KINDS, seen, targets, rays)
+walks, outlines = flow_sdf_checks.walks(of, silhouettes.first_of_each(solid), seen, targets, rays)
 caption = "A sphere's code after each Euler step, decoded: with scaled noise above, with unscaled noise below."
 stepper.save_stepper(chapter, walks, outlines, "stepper", caption=caption)
 
@@ -183,7 +184,7 @@ results.save_figure(chapter, figure, "novel_views", caption=caption, key=True)
 # %%
 noise = torch.randn(1, CODE_DIM, generator=torch.Generator().manual_seed(seed))
 path = torch.cat(models["flow, phase 2"].path(seen.images[1:2], noise)).detach()
-steps = {float(k): s.mesh for k, s in enumerate(surfaces(models["flow, phase 2"].decoder, path, 48))}
+steps = {float(k): s.mesh for k, s in enumerate(surfaces(models["flow, phase 2"].decoder, path, resolution))}
 steps = {k: mesh for k, mesh in steps.items() if len(mesh.faces)}
 if steps:
     views3d.save_view(chapter, {solid[1].kind: steps}, "steps", caption="From noise to a shape: the steps of the flow.")

@@ -17,7 +17,7 @@ rate = 3.0e-4
 images_per_step = 2
 temperature = 0.02
 eikonal = 0.1
-shading = 1.0
+shading = 10.0
 distance_steps = 1500
 points = 20000
 resolution = 64
@@ -35,7 +35,7 @@ from flowsdf.geometry.render import rays_of
 from flowsdf.models.deepsdf import field
 from flowsdf.models.flow_sdf import IMAGE_SIZE
 from flowsdf.report import figures, results, views3d
-from flowsdf.studies import flow_sdf, image_losses, scoring, silhouettes, solids
+from flowsdf.studies import flow_sdf, image_losses, scoring, silhouettes, solid_errors, solids
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("flow_sdf_stage3", globals())
@@ -83,8 +83,10 @@ results.save_figure(chapter, figure, "loss", caption="Training loss; that with s
 # silhouette leaves both open inside its visual hull.
 
 # %%
+truth = solid_errors.true_fronts(solid, rays, seen.directions)
+fronts = {n: solid_errors.fronts(models[n].decoder, codes[n], rays, seen.directions) for n in codes}
 errors = pd.concat(
-    silhouettes.surface_errors(models[n].decoder, codes[n], solid, rays, seen.directions).assign(run=n) for n in codes
+    solid_errors.surface_errors(fronts[n], truth).assign(kind=[s.kind for s in solid], run=n) for n in codes
 )
 table = errors.groupby("run", sort=False)[["normal error", "depth error"]].mean()
 box = errors[errors.kind == "box"].groupby("run")["normal error"].mean()
@@ -97,7 +99,7 @@ results.record_metrics(
     {"normal_error_shading": normal["flow, shading"], "normal_error_silhouettes": normal["flow, silhouettes"]}
     | {"depth_error_shading": depth["flow, shading"], "depth_error_silhouettes": depth["flow, silhouettes"]}
     | {"normal_error_distances": normal["CNN, distances"], "depth_error_distances": depth["CNN, distances"]}
-    | {"depth_error_hull": silhouettes.hull_depth_error(solid, rays, seen.directions)},
+    | {"depth_error_hull": solid_errors.hull_depth_error(truth)},
 )
 results.say(
     chapter,
@@ -111,29 +113,41 @@ results.say(
 # ## Look-alikes
 #
 # Two pairs with the same outline: a ball and a box seen along its diagonal, a ball and an ellipsoid that reaches
-# towards the camera. They *are told apart* when the predicted picture of each is nearer to its own true image than to
-# its twin's; the true images must be (positive control), the pictures of the twins' codes must not (negative control).
+# towards the camera. They *are told apart* when the relief of each, its visible depth less the mean, is nearer to its
+# own than to its twin's: the share below is 1 at its own, -1 at its twin's, and one relief for both gives shares that
+# add up to nothing. Depth itself is no test, as neither outline nor shading says how far away a shape is. The true
+# reliefs must be told apart (positive control), the twins' must not (negative control).
 
 # %%
 last = slice(-4, None)
-truth = seen.images[last, 0]
-pictures = {
-    name: silhouettes.shaded(models[name].decoder, codes[name][last], rays, seen.directions[last])
-    for name in ("flow, silhouettes", "flow, shading")
-}
-rows = {"truth": truth} | pictures
-titles = [f"{name}: {s.kind}" for name in rows for s in solid[last]]
-figure = figures.image_grid([silhouettes.gray(i) for row in rows.values() for i in row], titles, columns=4, size=1.7)
-caption = "Look-alikes: the true images, and what the flow makes of them without and with shading."
-results.save_figure(chapter, figure, "lookalikes", caption=caption, key=True)
-swapped = pictures["flow, shading"].unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
+runs = ("flow, silhouettes", "flow, shading", "CNN, distances")
+shares = {name: solid_errors.relief_towards(fronts[name][last], truth[last]) for name in runs}
+kinds = [s.kind for s in solid[last]]
+table = pd.DataFrame({"look-alike": kinds, "its twin": solid_errors.twins(kinds)} | shares)
+caption = "Look-alikes: 1 where the visible relief is the shape's own, -1 where it is its twin's."
+results.save_table(chapter, table, "lookalikes", caption=caption)
 results.record_metrics(
     chapter,
-    {"shading_separates": silhouettes.told_apart(pictures["flow, shading"], truth)}
-    | {"silhouettes_separate": silhouettes.told_apart(pictures["flow, silhouettes"], truth)}
-    | {"shading_positive_control": silhouettes.told_apart(truth, truth)}
-    | {"shading_negative_control": silhouettes.told_apart(swapped, truth)},
+    {"shading_separates": solid_errors.told_apart(fronts["flow, shading"][last], truth[last])}
+    | {"silhouettes_separate": solid_errors.told_apart(fronts["flow, silhouettes"][last], truth[last])}
+    | {"shading_positive_control": solid_errors.told_apart(truth[last], truth[last])}
+    | {"shading_negative_control": solid_errors.told_apart(solid_errors.twins(truth[last]), truth[last])}
+    | {"least_share_shading": min(shares["flow, shading"]), "least_share_silhouettes": min(shares["flow, silhouettes"])}
+    | {"least_share_distances": min(shares["CNN, distances"])},
 )
+results.say(
+    chapter,
+    "The least of the four shares is {least_share_shading:.2f} with shading, {least_share_silhouettes:.2f} without and "
+    "{least_share_distances:.2f} trained on distances.",
+)
+
+# %%
+shown = {"truth": truth} | {name: fronts[name] for name in runs[:2]}
+pictures = [image for of in shown.values() for image in solid_errors.shaded(of[last], rays, seen.directions[last])]
+titles = [f"{name}: {kind}" for name in shown for kind in kinds]
+figure = figures.image_grid([silhouettes.gray(i) for i in pictures], titles, columns=4, size=1.7)
+caption = "Look-alikes: the true images, and what the flow makes of them without and with shading."
+results.save_figure(chapter, figure, "lookalikes", caption=caption, key=True)
 
 # %% [markdown]
 # ## The solids themselves
@@ -145,9 +159,9 @@ results.record_metrics(
 rows = {name: [field(models[name].decoder, z) for z in codes[name]] for name in codes}
 mean = codes["flow, shading"].mean(0)
 rows["mean code"] = [field(models["flow, shading"].decoder, mean)] * len(solid)
-rows["visual hull"] = [silhouettes.hull(m, d, rays) for m, d in zip(seen.inside, seen.directions, strict=True)]
+rows["visual hull"] = [solid_errors.hull(m, d, rays) for m, d in zip(seen.inside, seen.directions, strict=True)]
 drawn = {"surface_points": surface_points, "volume_points": volume_points}
-scores = silhouettes.solid_scores(rows, solid, resolution=resolution, **drawn)
+scores = solid_errors.solid_scores(rows, solid, resolution=resolution, **drawn)
 results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, bootstrap 95 % intervals.")
 results.save_table(chapter, scores, "scores", caption="Every score of every row and shape.")
 chamfer, iou = (scores.groupby("row")[name].mean() for name in ("chamfer_l1", "iou"))

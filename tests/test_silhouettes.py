@@ -95,14 +95,6 @@ def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) 
     assert flow_sdf_checks.spread(codes) > 0.5 * flow_sdf_checks.spread(targets)
 
 
-def test_the_front_of_a_hull_is_where_rays_enter_the_sphere() -> None:
-    big = solids.Solid("sphere", implicit.sphere(0.999), np.array([0.0, 0.0, 1.0]))
-    small = big._replace(field=implicit.sphere(0.1))
-    directions = torch.tensor([[0.0, 0.0, 1.0]])
-    errors = [silhouettes.hull_depth_error([shape], RAYS, directions) for shape in (big, small)]
-    assert errors[0] < 0.02 and errors[1] == pytest.approx(0.93, abs=0.03)
-
-
 def test_misses_are_none_for_a_ball_and_counted_for_what_the_grid_cannot_see() -> None:
     directions = torch.tensor([[0.0, 0.0, 1.0]])
     dust = solids.on_tensors(lambda p: np.abs(np.sin(60 * p)).sum(1) - 0.2)

@@ -144,15 +144,15 @@ def refinement(
 
 
 def walks(
-    runs: Mapping[str, Tensors], kinds: Sequence[str], seen: Renders, targets: Float[Tensor, "s 128"], rays: Rays
+    runs: Mapping[str, Tensors], shapes: Mapping[str, int], seen: Renders, targets: Float[Tensor, "s 128"], rays: Rays
 ) -> tuple[dict[str, dict[str, dict[str, np.ndarray]]], dict[str, np.ndarray]]:
-    """For the first shapes, one of each of ``kinds``: the way of every run from one noise, and the true silhouette."""
+    """For some shapes, named with their numbers: the way of every run from one noise, and the true silhouette."""
     noise = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 3))
     ways = {
-        kind: {name: walk(t, seen.images[i], targets[i], noise, rays, seen.directions[i]) for name, t in runs.items()}
-        for i, kind in enumerate(kinds)
+        name: {run: walk(t, seen.images[i], targets[i], noise, rays, seen.directions[i]) for run, t in runs.items()}
+        for name, i in shapes.items()
     }
-    return ways, {kind: as_image(seen.inside[i], rays).numpy() for i, kind in enumerate(kinds)}
+    return ways, {name: as_image(seen.inside[i], rays).numpy() for name, i in shapes.items()}
 
 
 def walk(

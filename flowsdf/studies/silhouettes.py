@@ -1,53 +1,51 @@
-"""How well codes learned from images are shapes: their silhouettes from other angles, and the solids themselves."""
+"""How well codes learned from images are shapes: their silhouettes, from the angle learned from and others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from torch.nn import functional
 
-from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
+from flowsdf.conventions import Field
 from flowsdf.evaluation.intervals import bootstrap_interval
-from flowsdf.evaluation.scores import iou, score, truth_samples
+from flowsdf.evaluation.scores import iou
 from flowsdf.geometry import implicit
-from flowsdf.geometry.camera import look_at
-from flowsdf.geometry.extract import extract
-from flowsdf.geometry.render import (
-    Rays,
-    TorchField,
-    lambertian,
-    least_of_all,
-    search,
-    seen_from,
-    silhouette_loss,
-    trace,
-    visible,
-)
+from flowsdf.geometry.render import Rays, TorchField, least_of_all, search, seen_from, silhouette_loss, trace
 from flowsdf.models.deepsdf import DeepSDF
-from flowsdf.studies.image_losses import looks, slope_of
-from flowsdf.studies.solids import Renders, Solid, as_image, exact_normals, least_distances, on_tensors, turned
-from flowsdf.train.progress import progress
+from flowsdf.studies.image_losses import slope_of
+from flowsdf.studies.solids import Renders, Solid, as_image, least_distances, on_tensors, turned
 
 ANGLES = (0, 45, 90, 180, 270)  # degrees around y from the training view
-PIXEL = 0.03  # the width of a pixel at the origin, which keeps a hull's values from being steep
 OUTLINE, MISSED = 0.1, 0.002  # distance from the surface of rays that matter; error from which on one is missed
 RIGHT = 0.9  # mean IoU from which on the silhouettes of a kind count as right
 
 
-def masks_of(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor, "s 3"]) -> Bool[Tensor, "s r"]:
-    """Which rays meet each field's shape by 48 samples, the way the networks are trained."""
-    points = seen_from(rays, directions.numpy())
-    found = [search(f, at, settled=lambda low, high: low * high > 0) for f, at in zip(fields, points, strict=True)]
-    return torch.stack([least < 0 for _, least in found])
+def masks_of(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Bool[Tensor, "s *a r"]:
+    """Which rays meet each field's shape from each of its directions by 48 samples, the way the networks are trained.
+
+    All directions of a field share one look at its grid.
+    """
+    found = [
+        search(f, at, settled=_sign_known)[1] < 0 for f, at in zip(fields, _samples(rays, directions), strict=True)
+    ]
+    return torch.stack(found).reshape(*directions.shape[:-1], -1)
 
 
-def true_masks(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]) -> Bool[Tensor, "s r"]:
-    """Which rays meet each solid, exactly."""
-    points = seen_from(rays, directions.numpy())
-    return torch.stack([trace(on_tensors(s.field), at)[0] for s, at in zip(shapes, points, strict=True)])
+def true_masks(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Bool[Tensor, "s *a r"]:
+    """Which rays meet each solid from each of its directions, exactly."""
+    found = [trace(on_tensors(s.field), at)[0] for s, at in zip(shapes, _samples(rays, directions), strict=True)]
+    return torch.stack(found).reshape(*directions.shape[:-1], -1)
+
+
+def _samples(rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Iterator[Float[Tensor, "n d 3"]]:
+    """The samples of every shape's rays, those from all of its directions one after the other."""
+    return (seen_from(rays, around.reshape(-1, 3).numpy()).flatten(0, 1) for around in directions)
+
+
+def _sign_known(low: Float[Tensor, " r"], high: Float[Tensor, " r"]) -> Bool[Tensor, " r"]:
+    return low * high > 0
 
 
 def mask_ious(a: Bool[Tensor, "s r"], b: Bool[Tensor, "s r"]) -> Float[np.ndarray, " s"]:
@@ -59,17 +57,19 @@ def view_scores(
     rows: Mapping[str, Sequence[TorchField]], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
 ) -> pd.DataFrame:
     """One line per row, angle and shape: the IoU of its silhouette with the true one."""
-    tables = []
-    for angle in ANGLES:
-        around = turned(directions, angle)
-        truth = true_masks(shapes, rays, around)
-        for name, fields in rows.items():
-            ious = mask_ious(masks_of(fields, rays, around), truth)
-            kinds = [shape.kind for shape in shapes]
-            tables.append(
-                pd.DataFrame({"row": name, "angle": angle, "shape": range(len(ious)), "kind": kinds, "iou": ious})
-            )
+    around = all_around(directions)
+    truth, kinds, tables = true_masks(shapes, rays, around), [shape.kind for shape in shapes], []
+    for name, fields in rows.items():
+        masks = masks_of(fields, rays, around)
+        for number, angle in enumerate(ANGLES):
+            line = {"row": name, "angle": angle, "shape": range(len(kinds)), "kind": kinds}
+            tables.append(pd.DataFrame(line | {"iou": mask_ious(masks[:, number], truth[:, number])}))
     return pd.concat(tables, ignore_index=True)
+
+
+def all_around(directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s a 3"]:
+    """Each direction after the camera went round by each of ANGLES."""
+    return torch.stack([turned(directions, angle) for angle in ANGLES], dim=1)
 
 
 def thin_solids() -> list[Field]:
@@ -130,36 +130,12 @@ def mean_slope(decoder: DeepSDF, codes: Float[Tensor, "s d"], *, points: int = 5
     return slope_of(lambda p: decoder(codes, p), at.to(codes.device)).norm(dim=-1).mean().item()
 
 
-def surface_errors(
-    decoder: DeepSDF, codes: Float[Tensor, "s d"], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
-) -> pd.DataFrame:
-    """Per shape, over the rays on which truth and prediction are both seen: the mean angle between their normals in
-    degrees and the mean gap in depth; 90 degrees and the sphere's diameter where nothing is."""
-    lines = []
-    for code, shape, look, points in zip(
-        codes, shapes, looks(decoder, codes), seen_from(rays, directions.numpy()), strict=True
-    ):
-        (met, ours), (meets, true) = visible(look, points), trace(on_tensors(shape.field), points)
-        both = met & meets
-        cosine = (normals_of(decoder, code, ours[both]) * exact_normals(shape.field, true[both])).sum(-1)
-        angle = torch.rad2deg(torch.acos(cosine.clamp(-1, 1))).mean().item() if len(cosine) else 90.0
-        depth = (ours - true)[both].norm(dim=-1).mean().item() if len(cosine) else 2.0
-        lines.append({"kind": shape.kind, "normal error": angle, "depth error": depth})
-    return pd.DataFrame(lines)
-
-
-def hull_depth_error(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]) -> float:
-    """The mean gap in depth between each solid and its visual hull, which begins where rays meet the unit sphere."""
-    gaps = []
-    for shape, points in zip(shapes, seen_from(rays, directions.numpy()), strict=True):
-        met, true = trace(on_tensors(shape.field), points)
-        gaps.append((true - points[:, 0])[met].norm(dim=-1).mean())
-    return torch.stack(gaps).mean().item()
-
-
-def normals_of(decoder: DeepSDF, code: Float[Tensor, " d"], points: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
-    """The unit slope of a code's field at points."""
-    return functional.normalize(slope_of(lambda p: decoder(code, p), points).detach(), dim=-1)
+def first_of_each(shapes: Sequence[Solid]) -> dict[str, int]:
+    """Every kind with the number of the first solid of it."""
+    found: dict[str, int] = {}
+    for number, shape in enumerate(shapes):
+        found.setdefault(shape.kind, number)
+    return found
 
 
 def angle_pictures(
@@ -170,71 +146,16 @@ def angle_pictures(
     White where prediction and truth are, red where only the prediction is, blue where only the truth.
     """
     pictures, titles = [], []
-    for kind in dict.fromkeys(shape.kind for shape in shapes):
-        one = next(i for i, shape in enumerate(shapes) if shape.kind == kind)
-        for angle in ANGLES:
-            around = turned(directions[one : one + 1], angle)
-            (mask,), (truth,) = masks_of(fields[one : one + 1], rays, around), true_masks([shapes[one]], rays, around)
+    for kind, one in first_of_each(shapes).items():
+        around = all_around(directions[one : one + 1])
+        (masks,), (truths,) = masks_of(fields[one : one + 1], rays, around), true_masks([shapes[one]], rays, around)
+        for angle, mask, truth in zip(ANGLES, masks, truths, strict=True):
             channels = [as_image(part, rays) for part in (mask, mask & truth, truth)]
             pictures.append((255 * torch.stack(channels, dim=-1)).byte().numpy())
             titles.append(f"{kind}, {f'{angle} degrees' if angle else 'training view'}")
     return pictures, titles
 
 
-def shaded(
-    decoder: DeepSDF, codes: Float[Tensor, "s d"], rays: Rays, directions: Float[Tensor, "s 3"]
-) -> Float[Tensor, "s h w"]:
-    """The shape of each code from its direction, lit from there."""
-    images = []
-    points = seen_from(rays, directions.numpy())
-    for code, look, at, direction in zip(codes, looks(decoder, codes), points, directions, strict=True):
-        met, surface = visible(look, at)
-        shade = torch.zeros(len(met))
-        shade[met] = lambertian(normals_of(decoder, code, surface[met]), direction)
-        images.append(as_image(shade, rays))
-    return torch.stack(images)
-
-
-def told_apart(images: Float[Tensor, "s h w"], truth: Float[Tensor, "s h w"]) -> float:
-    """1 if each image, look-alikes side by side, is nearer to its own true image than to its twin's, else 0."""
-    twin = truth.unflatten(0, (-1, 2)).flip(1).flatten(0, 1)
-    own, other = ((images - of).square().mean((1, 2)) for of in (truth, twin))
-    return float((own < other).all())
-
-
 def gray(image: Float[Tensor, "h w"]) -> np.ndarray:
     """An image of numbers from 0 to 1 as a picture."""
     return (255 * image.clamp(0, 1))[..., None].expand(-1, -1, 3).byte().numpy()
-
-
-def hull(mask: Bool[Tensor, " r"], direction: Float[Tensor, "3"], rays: Rays) -> Field:
-    """The visual hull of one silhouette within the unit sphere, negative inside; its values are no distances."""
-    image = as_image(mask, rays)[None, None]
-    pose, half = look_at(CAMERA_DISTANCE * direction.numpy())[:3, :3], np.tan(np.arcsin(1 / CAMERA_DISTANCE))
-
-    def value(points: Points) -> np.ndarray:
-        x, y, z = (points @ pose).T  # in the camera's frame
-        at = np.stack([x, -y], axis=1) / ((CAMERA_DISTANCE - z) * half)[:, None]
-        covered = functional.grid_sample(image, torch.from_numpy(at).float()[None, None], align_corners=False)
-        return np.maximum(PIXEL * (0.5 - covered[0, 0, 0].numpy()), np.linalg.norm(points, axis=1) - 1)
-
-    return value
-
-
-def solid_scores(
-    rows: Mapping[str, Sequence[Field]],
-    shapes: Sequence[Solid],
-    *,
-    resolution: int,
-    surface_points: int,
-    volume_points: int,
-) -> pd.DataFrame:
-    """One line per row and shape: the scores of the protocol against the exact solid."""
-    counts, lines = {"surface_points": surface_points, "volume_points": volume_points}, []
-    for number, shape in enumerate(progress(shapes, "solids", len(shapes))):
-        surface = extract(shape.field, resolution)
-        truth = truth_samples(surface.mesh, lambda p, f=shape.field: f(p) < 0, seed=number, **counts)
-        answers: dict[str, Surface] = {name: extract(of[number], resolution) for name, of in rows.items()}
-        for name, answer in (answers | {"floor": surface}).items():
-            lines.append({"row": name, "shape": number, "kind": shape.kind} | score(answer, truth, seed=number))
-    return pd.DataFrame(lines)
