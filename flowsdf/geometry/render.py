@@ -31,7 +31,6 @@ class Rays(NamedTuple):
 
     hit: Bool[Tensor, " pixels"]  # row by row, from the upper left
     points: Float[Tensor, "r d 3"]  # samples from near to far
-    spacing: Float[Tensor, " r"]  # between the samples of a ray
 
 
 def rays_of(size: int, depths: int) -> Rays:
@@ -48,7 +47,7 @@ def rays_of(size: int, depths: int) -> Rays:
     spacing = 2 * np.sqrt(chord[hit]) / depths
     at = middle[hit, None] + (np.arange(depths) + 0.5 - depths / 2) * spacing[:, None]  # (r, d)
     points = origin + at[..., None] * directions[hit, None]
-    return Rays(torch.from_numpy(hit), *(torch.from_numpy(part).float() for part in (points, spacing)))
+    return Rays(torch.from_numpy(hit), torch.from_numpy(points).float())
 
 
 def seen_from(rays: Rays, directions: Float[np.ndarray, "s 3"]) -> Float[Tensor, "s r d 3"]:

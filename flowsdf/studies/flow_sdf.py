@@ -30,18 +30,17 @@ Tensors = dict[str, Tensor]
 
 
 def restore(tensors: Tensors) -> CnnShapes | FlowShapes:
-    """The networks of a fit, on this machine's device."""
+    """The networks of a fit, on the CPU, which is where they are judged."""
     model = FlowShapes() if "scale" in tensors else CnnShapes()
     model.load_state_dict(tensors)
-    return model.to(best_device()).eval()
+    return model.eval()
 
 
 def codes_of(tensors: Tensors, images: Float[Tensor, "s 3 64 64"], *, seed: int) -> Float[Tensor, "s 128"]:
     """The codes of images; a flow's from the noise of ``seed``."""
     noise = torch.randn(len(images), CODE_DIM, generator=generator_at(seed + CODE_SEED, 0))
-    device = best_device()
     with torch.no_grad():
-        return restore(tensors).codes(images.to(device), noise.to(device))
+        return restore(tensors).codes(images, noise)
 
 
 def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, seed: int) -> Tensors:
@@ -69,7 +68,7 @@ def fit_to_distances(
     seed: int,
 ) -> tuple[Tensors, dict]:
     """The control: the networks of stage 1, trained on distances instead of silhouettes."""
-    model = restore(start)
+    model = restore(start).to(best_device())
 
     def loss_at(step: int) -> Tensor:
         shapes, chosen = batch_at(seed, step, len(images), points.shape[1], batch, points_per_step)
@@ -143,8 +142,7 @@ def fit_through_images(
     The loss is the silhouette's at ``temperature``, plus ``eikonal`` times the squared gap of the field's slope to one
     at random points, plus ``shading`` times the squared error of the brightness where shape and image are both seen.
     """
-    model = restore(start)
-    model.requires_grad_(True)
+    model = restore(start).to(best_device())
     rays = rays_of(images.shape[-1], DEPTHS)
     seen = images[:, 0].flatten(1)[:, rays.hit]
 
