@@ -54,14 +54,14 @@ def align(layers: Sequence[Layer], reference: Sequence[Layer], *, odd: bool = Fa
     hidden = [len(bias) for _, bias in layers[:-1]]
     orders, signs = [np.arange(n) for n in hidden], [np.ones(n) for n in hidden]
     for _ in range(SWEEPS):
-        before = [order.copy() for order in orders] + [sign.copy() for sign in signs]
+        before = [part.copy() for part in (*orders, *signs)]
         for number in range(len(hidden)):
             orders[number], signs[number] = np.arange(hidden[number]), np.ones(hidden[number])
             alike = _likeness(reordered(layers, orders, signs), reference, number)
             orders[number] = linear_sum_assignment(np.abs(alike) if odd else alike, maximize=True)[1]
             if odd:
                 signs[number] = np.where(alike[np.arange(hidden[number]), orders[number]] < 0, -1.0, 1.0)
-        if all(np.array_equal(a, b) for a, b in zip(before, orders + signs, strict=True)):
+        if all(np.array_equal(a, b) for a, b in zip(before, [*orders, *signs], strict=True)):
             break
     return reordered(layers, orders, signs)
 

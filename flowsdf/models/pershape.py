@@ -8,6 +8,7 @@ from torch.nn import functional
 from flowsdf.models.encoding import positional_encoding
 
 BANDS = 6
+ALL = slice(None)
 OMEGA = 30.0  # of every sine (Sitzmann 2020, section 3.2)
 
 
@@ -30,13 +31,13 @@ class PerShape(nn.Module):
             self.weights.append(torch.empty(shapes, fan_out, fan_in).uniform_(-spread, spread))
             self.biases.append(torch.empty(shapes, fan_out).uniform_(-bound, bound))
 
-    def forward(self, points: Float[Tensor, "s p 3"]) -> Float[Tensor, "s p"]:
-        """The signed distances of every shape at its own points."""
+    def forward(self, points: Float[Tensor, "s p 3"], shapes: slice = ALL) -> Float[Tensor, "s p"]:
+        """The signed distances of every shape, or of some, at its own points."""
         h = points if self.sine else positional_encoding(points, BANDS)
         for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if number:
                 h = torch.sin(OMEGA * h) if self.sine else functional.relu(h)
-            h = torch.baddbmm(bias[:, None], h, weight.mT)  # (s, p, fan_out)
+            h = torch.baddbmm(bias[shapes, None], h, weight[shapes].mT)  # (s, p, fan_out)
         return h.squeeze(-1).float()
 
     def vectors(self) -> Float[Tensor, "s n"]:
