@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowsdf.evaluation import alignment
 from flowsdf.geometry import implicit
 from flowsdf.geometry.extract import extract
 from flowsdf.studies import pershape
@@ -65,3 +66,19 @@ def test_noise_has_the_size_it_is_said_to_have() -> None:
     for part, other in zip(decoders.weights[:4], changed.weights[:4], strict=True):
         ratio = (other - part).flatten(1).norm(dim=1) / part.flatten(1).norm(dim=1)
         torch.testing.assert_close(ratio, torch.full_like(ratio, 0.3), atol=0.02, rtol=0)
+
+
+def test_the_barrier_is_none_along_the_output_and_high_between_two_orders_of_units() -> None:
+    """Fields that differ by their last bias interpolate; a decoder and itself in another order of units do not."""
+    shape = {"width": 64, "depth": 2, "sine": False}
+    sizes, points = (39, 64, 64, 1), torch.rand(500, 3, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    one = pershape.starts(1, seed=0, **shape)
+    moved = one.clone()
+    moved[0, -1] += 0.5
+    rng, layers = np.random.default_rng(0), alignment.layers_of(one[0].numpy(), sizes)
+    orders = [rng.permutation(64) for _ in range(2)]
+    other = alignment.vector_of(alignment.reordered(layers, orders, [np.ones(64)] * 2))
+    other[-1] += 0.1
+    vectors = torch.cat([one, moved, torch.from_numpy(other)[None]])
+    barriers = pershape.barrier(pershape.restore(vectors, **shape), [(0, 1), (0, 2)], points)
+    assert barriers[0] == pytest.approx(0, abs=1e-4) and barriers[1] > 0.2

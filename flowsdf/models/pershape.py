@@ -22,8 +22,8 @@ class PerShape(nn.Module):
 
     def __init__(self, shapes: int, width: int = 128, depth: int = 4, *, sine: bool = False) -> None:
         super().__init__()
-        self.sine, inputs = sine, 3 if sine else 3 + 6 * BANDS
-        sizes = [inputs, *[width] * depth, 1]
+        self.width, self.depth, self.sine = width, depth, sine
+        sizes = [3 if sine else 3 + 6 * BANDS, *[width] * depth, 1]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
             bound = fan_in**-0.5
@@ -56,3 +56,9 @@ class PerShape(nn.Module):
                 begin += size
         if begin != vectors.shape[1]:
             raise ValueError(f"vectors of {vectors.shape[1]} numbers for decoders of {begin}")
+
+    def like(self, vectors: Float[Tensor, "s n"]) -> "PerShape":
+        """Decoders of the same architecture with these weights, which are not to be trained."""
+        other = PerShape(len(vectors), self.width, self.depth, sine=self.sine).requires_grad_(False)
+        other.load_vectors(vectors)
+        return other

@@ -1,6 +1,6 @@
 """Phases 0 and 1: one decoder a shape, all of them trained together, and what noise does to their weights."""
 
-import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +70,7 @@ def fit_decoders(
 
 def restore(vectors: Float[Tensor, "s w"], *, width: int, depth: int, sine: bool) -> PerShape:
     """Decoders with these weights, on the CPU."""
-    decoders = PerShape(len(vectors), width, depth, sine=sine).requires_grad_(False)
-    decoders.load_vectors(vectors)
-    return decoders
+    return PerShape(0, width, depth, sine=sine).like(vectors)
 
 
 @torch.no_grad()
@@ -103,8 +101,24 @@ def fields(decoders: PerShape) -> list[Field]:
 @torch.no_grad()
 def noisy(decoders: PerShape, sigma: float, *, seed: int) -> PerShape:
     """The decoders with Gaussian noise of ``sigma`` times the root mean square of a layer's weights, or its biases."""
-    changed, random = copy.deepcopy(decoders), torch.Generator().manual_seed(seed)
+    changed, random = decoders.like(decoders.vectors()), torch.Generator().manual_seed(seed)
     for part in (*changed.weights, *changed.biases):
         size = part.flatten(1).square().mean(1).sqrt()
         part += sigma * size.view(-1, *[1] * (part.ndim - 1)) * torch.randn(part.shape, generator=random)
     return changed
+
+
+@torch.no_grad()
+def barrier(
+    decoders: PerShape, pairs: Sequence[tuple[int, int]], points: Float[Tensor, "n 3"]
+) -> Float[np.ndarray, " k"]:
+    """Of each pair, how far the decoder half way between two weights is from half way between their fields.
+
+    The mean absolute gap over that of either field to the middle: 0 where weights interpolate as fields do, 1 where
+    either end would do as well (the barrier of linear mode connectivity, Frankle 2020, for fields).
+    """
+    vectors = decoders.vectors()
+    a, b = (vectors[[pair[end] for pair in pairs]] for end in (0, 1))
+    at = points.expand(len(pairs), -1, -1)
+    first, last, middle = (decoders.like(weights)(at) for weights in (a, b, (a + b) / 2))
+    return ((middle - (first + last) / 2).abs().mean(1) / ((first - last) / 2).abs().mean(1)).numpy()
