@@ -69,7 +69,8 @@ jobs = {
     name: fits.Job((stage1, seen.images, targets), common | {"scaled": name == "scaled"}, inputs)
     for name in ("scaled", "unscaled")
 }
-image, pair = seen.images[-2], targets[-2:]  # of look-alikes
+twins = slice(-4, -2)  # a ball and a box with one outline
+image, pair = seen.images[-4], targets[twins]
 jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
 flows = fits.fit_all(flow_sdf.fit_flow, jobs, store=store)
 first, loose, double = flows.values()
@@ -197,7 +198,7 @@ if steps:
 # The positive control is a flow that was shown one image with two codes; the CNN, which has one answer, the negative.
 
 # %%
-view = (rays, seen.directions[-2], seen.inside[-2])
+view = (rays, seen.directions[-4], seen.inside[-4])
 drawn = {"flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors, "CNN": stage1, "two codes": double.tensors}
 sampled = flow_sdf_checks.sampled(drawn, image, samples, seed=seed)
 between = dict.fromkeys(drawn, flow_sdf_checks.spread(targets)) | {"two codes": flow_sdf_checks.spread(pair)}
