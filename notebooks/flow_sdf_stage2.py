@@ -69,8 +69,7 @@ jobs = {
     name: fits.Job((stage1, seen.images, targets), common | {"scaled": name == "scaled"}, inputs)
     for name in ("scaled", "unscaled")
 }
-twins = slice(-4, -2)  # a ball and a box with one outline
-image, pair = seen.images[-4], targets[twins]
+image, pair = seen.images[-4], targets[-4:-2]  # a ball and a box with one outline
 jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
 flows = fits.fit_all(flow_sdf.fit_flow, jobs, store=store)
 first, loose, double = flows.values()

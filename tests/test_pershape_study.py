@@ -75,9 +75,8 @@ def test_the_barrier_is_none_along_the_output_and_high_between_two_orders_of_uni
     one = pershape.starts(1, seed=0, **shape)
     moved = one.clone()
     moved[0, -1] += 0.5
-    rng, layers = np.random.default_rng(0), alignment.layers_of(one[0].numpy(), sizes)
-    orders = [rng.permutation(64) for _ in range(2)]
-    other = alignment.vector_of(alignment.reordered(layers, orders, [np.ones(64)] * 2))
+    layers = alignment.layers_of(one[0].numpy(), sizes)
+    other = alignment.vector_of(alignment.shuffled(layers, np.random.default_rng(0)))
     other[-1] += 0.1
     vectors = torch.cat([one, moved, torch.from_numpy(other)[None]])
     barriers = pershape.barrier(pershape.restore(vectors, **shape), [(0, 1), (0, 2)], points)

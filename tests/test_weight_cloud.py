@@ -22,12 +22,6 @@ def value(layers: list[alignment.Layer], x: np.ndarray, *, odd: bool) -> np.ndar
     return layers[-1][0] @ x + layers[-1][1]
 
 
-def shuffled(layers: list[alignment.Layer], rng: np.random.Generator, *, odd: bool) -> list[alignment.Layer]:
-    hidden = [len(bias) for _, bias in layers[:-1]]
-    signs = [rng.choice([-1.0, 1.0], n) if odd else np.ones(n) for n in hidden]
-    return alignment.reordered(layers, [rng.permutation(n) for n in hidden], signs)
-
-
 def test_a_cloud_of_equal_steps_around_a_mean_has_its_closed_form() -> None:
     """Vectors m + a e_i: norm^2 = m^2 + a^2, cosine = m^2 / (m^2 + a^2), all of n - 1 axes alike."""
     count, mean, step = 12, 5.0, 0.7
@@ -64,7 +58,7 @@ def test_a_cosine_implies_a_deviation() -> None:
 def test_another_order_computes_the_same_and_is_undone(odd: bool) -> None:
     rng = np.random.default_rng(3)
     layers = decoder(rng, (30, 7, 5, 1))  # with few inputs units are too alike, and a sweep may end elsewhere
-    other = shuffled(layers, rng, odd=odd)
+    other = alignment.shuffled(layers, rng, odd=odd)
     x = rng.normal(size=30)
     np.testing.assert_allclose(value(layers, x, odd=odd), value(other, x, odd=odd))
     assert np.linalg.norm(alignment.vector_of(other) - alignment.vector_of(layers)) > 1

@@ -44,6 +44,13 @@ def reordered(layers: Sequence[Layer], orders: Sequence[np.ndarray], signs: Sequ
     return found
 
 
+def shuffled(layers: Sequence[Layer], random: np.random.Generator, *, odd: bool = False) -> list[Layer]:
+    """The same function with its hidden units in a random order, and for ``odd`` activations with random signs."""
+    hidden = [len(bias) for _, bias in layers[:-1]]
+    signs = [random.choice([-1.0, 1.0], n) if odd else np.ones(n) for n in hidden]
+    return reordered(layers, [random.permutation(n) for n in hidden], signs)
+
+
 def align(layers: Sequence[Layer], reference: Sequence[Layer], *, odd: bool = False) -> list[Layer]:
     """The layers with their hidden units in the order, and for ``odd`` activations the signs, nearest to a reference.
 
