@@ -75,8 +75,8 @@ keys = {e.name: e.stages["sdf"].key for e in train}
 jobs = {}
 for name, (count, numbers) in runs.items():
     inputs = dict(list(keys.items())[:count])
-    jobs[name] = fits.Job((points[:count], sdf[:count]), common | numbers, inputs)
-fitted = fits.fit_all(deepsdf.fit_decoder, jobs, store=store)
+    jobs[name] = fits.Job(deepsdf.fit_decoder, (points[:count], sdf[:count]), common | numbers, inputs)
+fitted = fits.fit_all(jobs, store=store)
 models = {name: deepsdf.restore(fit.tensors) for name, fit in fitted.items()}
 for name in ("few", "all"):
     checkpoint.write(chapter.artifacts / f"{name}.safetensors", fitted[name].tensors, fitted[name].facts)

@@ -95,8 +95,9 @@ runs = {
 jobs = {}
 for name, (of, numbers) in runs.items():
     inputs = {key: value for key, value in keys.items() if not key.startswith("decoder") or key.endswith(of)}
-    jobs[name] = fits.Job((codes[of].cpu(), seen[: counts[of]], cameras), settings | numbers, inputs)
-fitted = fits.fit_all(image_to_latent.fit_predictor, jobs, store=store)
+    data_of = (codes[of].cpu(), seen[: counts[of]], cameras)
+    jobs[name] = fits.Job(image_to_latent.fit_predictor, data_of, settings | numbers, inputs)
+fitted = fits.fit_all(jobs, store=store)
 models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
 
 # %%

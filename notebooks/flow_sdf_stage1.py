@@ -84,6 +84,7 @@ runs = {
 }
 jobs = {
     name: fits.Job(
+        flow_sdf.fit_through_images,
         (flow_sdf.untrained(seen.images, sphere=sphere, seed=seed), *seen),
         settings | numbers,
         inputs | {"start": f"sphere: {sphere}"},
@@ -91,11 +92,12 @@ jobs = {
     for name, (sphere, numbers) in runs.items()
 }
 jobs["meshes"] = fits.Job(
+    flow_sdf.fit_through_images,
     (flow_sdf.untrained(real_seen.images, sphere=True, seed=seed), *real_seen),
     settings | {"epochs": mesh_epochs, "eikonal": eikonal},
     {"meshes": mesh_solids.content_hash(real_seen)},
 )
-fitted = fits.fit_all(flow_sdf.fit_through_images, jobs, store=store)
+fitted = fits.fit_all(jobs, store=store)
 of_meshes = fitted.pop("meshes").tensors
 facts = fitted["full"].facts | {"shapes": shapes, "solids_seed": seed}
 checkpoint.write(chapter.artifacts / "cnn.safetensors", fitted["full"].tensors, facts)

@@ -66,12 +66,12 @@ results.save_table(chapter, flow_sdf_checks.stack_table(), "stack", caption="The
 # %%
 common = {"steps": flow_steps, "batch": batch, "rate": flow_rate, "sampling": 1.0, "seed": seed}
 jobs = {
-    name: fits.Job((stage1, seen.images, targets), common | {"scaled": name == "scaled"}, inputs)
+    name: fits.Job(flow_sdf.fit_flow, (stage1, seen.images, targets), common | {"scaled": name == "scaled"}, inputs)
     for name in ("scaled", "unscaled")
 }
 image, pair = seen.images[-4], targets[-4:-2]  # a ball and a box with one outline
 jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
-flows = fits.fit_all(flow_sdf.fit_flow, jobs, store=store)
+flows = fits.fit_all(jobs, store=store)
 first, loose, double = flows.values()
 phase1 = {"scaled": first, "unscaled": loose}
 

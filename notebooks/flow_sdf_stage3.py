@@ -18,7 +18,7 @@ images_per_step = 2
 temperature = 0.02
 eikonal = 0.1
 shading = 10.0
-distance_steps = 1500
+distance_steps = 800
 points = 20000
 resolution = 64
 surface_points = 3000
@@ -55,18 +55,16 @@ inputs = {"stage 1": first["fingerprint"], "stage 2": before["fingerprint"]}
 
 # %%
 settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "epochs": epochs}
-jobs = {
-    name: fits.Job((flow, *seen), settings | {"shading": weight, "seed": seed}, inputs)
-    for name, weight in (("with shading", shading), ("without", 0.0))
-}
-fitted = fits.fit_all(flow_sdf.fit_through_images, jobs, store=store)
 at = np.random.default_rng(seed).uniform(-1, 1, (len(solid), points, 3))
 sdf = torch.from_numpy(np.stack([s.field(p) for s, p in zip(solid, at, strict=True)])).float()
-numbers = {"steps": distance_steps, "batch": 10, "points_per_step": 512, "rate": 1.0e-3, "seed": seed}
 given = (flow_sdf.untrained(seen.images, sphere=True, seed=seed), seen.images, torch.from_numpy(at).float(), sdf)
-by_distance = fits.fit(
-    flow_sdf.fit_to_distances, *given, store=store, name="distances", parameters=numbers, inputs=inputs
-)
+numbers = {"steps": distance_steps, "batch": 10, "points_per_step": 512, "rate": 1.0e-3, "seed": seed}
+jobs = {"distances": fits.Job(flow_sdf.fit_to_distances, given, numbers, inputs)}
+for name, weight in (("with shading", shading), ("without", 0.0)):
+    parameters = settings | {"shading": weight, "seed": seed}
+    jobs[name] = fits.Job(flow_sdf.fit_through_images, (flow, *seen), parameters, inputs)
+fitted = fits.fit_all(jobs, store=store)
+by_distance = fitted.pop("distances")
 tensors = {"CNN, silhouettes": cnn, "flow, silhouettes": fitted["without"].tensors}
 tensors |= {"flow, shading": fitted["with shading"].tensors, "CNN, distances": by_distance.tensors}
 models = {name: flow_sdf.restore(t).requires_grad_(False) for name, t in tensors.items()}

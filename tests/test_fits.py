@@ -83,14 +83,17 @@ def test_a_broken_result_is_made_again(tmp_path: Path) -> None:
 def test_fits_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> None:
     points, sdf = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
     data = {"short": (3, (points, sdf)), "long": (5, (points[:1], sdf[:1]))}
-    jobs = {name: fits.Job(given, DECODER | {"steps": steps}, {}) for name, (steps, given) in data.items()}
-    found = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
+    jobs = {
+        name: fits.Job(deepsdf.fit_decoder, given, DECODER | {"steps": steps}, {})
+        for name, (steps, given) in data.items()
+    }
+    found = fits.fit_all(jobs, store=tmp_path / "workers")
     assert list(found) == ["short", "long"] and [len(fit.facts["curve"]) for fit in found.values()] == [3, 5]
     for name, job in jobs.items():
         named = {"name": name, "parameters": job.parameters, "inputs": job.inputs}
         here = fits.fit(deepsdf.fit_decoder, *job.data, store=tmp_path / "here", **named)
         torch.testing.assert_close(found[name].tensors, here.tensors, rtol=1e-3, atol=1e-5)
-    again = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
+    again = fits.fit_all(jobs, store=tmp_path / "workers")
     assert [fit.facts for fit in again.values()] == [fit.facts for fit in found.values()]
 
 
@@ -99,7 +102,10 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     data = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
-    jobs = {name: fits.Job(data, DECODER | {"steps": 1500, "seed": i}, {}) for i, name in enumerate("abc")}
+    jobs = {
+        name: fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 1500, "seed": i}, {})
+        for i, name in enumerate("abc")
+    }
     victims: list[int] = []
 
     def kill_one() -> None:
@@ -111,7 +117,7 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
 
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    found = fits.fit_all(deepsdf.fit_decoder, jobs, store=tmp_path / "workers")
+    found = fits.fit_all(jobs, store=tmp_path / "workers")
     killer.join(timeout=60)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -130,7 +136,7 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
 def test_one_of_several_fits_fails_by_its_name(tmp_path: Path) -> None:
     data = torch.full((2, 50, 3), float("nan")), torch.zeros(2, 50)
     with pytest.raises(Failed, match="broken: training diverged"):
-        fits.fit_all(deepsdf.fit_decoder, {"broken": fits.Job(data, DECODER | {"steps": 3}, {})}, store=tmp_path)
+        fits.fit_all({"broken": fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 3}, {})}, store=tmp_path)
     assert [path.name[:6] for path in tmp_path.iterdir()] == ["broken"]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowsdf.geometry.render import Rays
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
-from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, restore
+from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, fit_flow, restore
 from flowsdf.studies.image_losses import image_loss, looks
 from flowsdf.studies.silhouettes import mask_ious, masks_of
 from flowsdf.studies.solids import Renders, as_image
@@ -96,7 +96,7 @@ def ambiguous_job(
     """A flow that is shown one image with two codes, by the velocity's loss alone: it has to find both."""
     images = image.expand(2, -1, -1, -1).contiguous()
     parameters = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": 0}
-    return Job((stage1, images, targets), parameters, inputs | {"images": "one of two codes"})
+    return Job(fit_flow, (stage1, images, targets), parameters, inputs | {"images": "one of two codes"})
 
 
 def share_of_first(codes: Float[Tensor, "n d"], targets: Float[Tensor, "2 d"]) -> float:

@@ -52,31 +52,32 @@ def fit(study: Study, *data: object, store: Path, name: str, parameters: dict, i
 
 
 class Job(NamedTuple):
-    """One of several fits: its data, tensors or dictionaries of them, parameters and inputs, as ``fit`` takes them."""
+    """One of several fits: study, data (tensors or dictionaries of them), parameters and inputs, as ``fit`` does."""
 
+    study: Study
     data: tuple
     parameters: dict
     inputs: dict[str, str]
 
 
-def fit_all(study: Study, jobs: Mapping[str, Job], *, store: Path) -> dict[str, Fit]:
+def fit_all(jobs: Mapping[str, Job], *, store: Path) -> dict[str, Fit]:
     """``fit`` of every job under its name: on a CPU side by side in processes of this machine, in this order.
 
     Two small networks on a thread each train faster than one after the other on two threads. Each has one thread; the
     first, which should be the longest, has the cores that the others leave.
     """
     if not torch.cuda.is_available() and not os.environ.get("SCHEDULER"):
-        keys = {name: fingerprint(job.parameters, job.inputs, [study.__module__]) for name, job in jobs.items()}
+        keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
         rest = max(1, (os.cpu_count() or 1) - len(jobs) + 1)
         threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one
         missing = [name for name in jobs if not (_place(store, name, keys[name]) / "result.json").exists()]
         try:
-            tasks = [(study, _filed(jobs[n], store / "data" / n), store, n, threads[n]) for n in missing]
+            tasks = [(_filed(jobs[n], store / "data" / n), store, n, threads[n]) for n in missing]
             map_tasks(_fit_in_worker, tasks, label="fits")
         finally:
             shutil.rmtree(store / "data", ignore_errors=True)
     return {
-        n: fit(study, *j.data, store=store, name=n, parameters=j.parameters, inputs=j.inputs) for n, j in jobs.items()
+        n: fit(j.study, *j.data, store=store, name=n, parameters=j.parameters, inputs=j.inputs) for n, j in jobs.items()
     }
 
 
@@ -89,12 +90,12 @@ def _filed(job: Job, folder: Path) -> Job:
     return job._replace(data=paths)
 
 
-def _fit_in_worker(task: tuple[Study, Job, Path, str, int]) -> None:
-    study, job, store, name, threads = task
+def _fit_in_worker(task: tuple[Job, Path, str, int]) -> None:
+    job, store, name, threads = task
     torch.set_num_threads(threads)
     data = [torch.load(path, map_location="cpu", mmap=True) for path in job.data]  # nothing is written back
     try:
-        fit(study, *data, store=store, name=name, parameters=job.parameters, inputs=job.inputs)
+        fit(job.study, *data, store=store, name=name, parameters=job.parameters, inputs=job.inputs)
     except Failed as failed:
         raise Failed(f"{name}: {failed}") from None
     except SystemExit as stopped:  # its checkpoint is written; a pool waits for ever for a worker that goes on
