@@ -20,7 +20,7 @@ rate = 3.0e-4
 images_per_step = 2
 temperature = 0.02
 eikonal = 0.1
-samples = 16
+samples = 64
 resolution = 48
 seed = 0
 
