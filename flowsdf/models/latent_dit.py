@@ -53,9 +53,7 @@ class Block(nn.Module):
         self.self_attention = Attention(width, heads)
         self.cross_attention = Attention(width, heads)
         self.feed_forward = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.modulation = nn.Linear(width, 4 * width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.modulation = zeroed(nn.Linear(width, 4 * width))
 
     def forward(
         self,
@@ -67,8 +65,8 @@ class Block(nn.Module):
         shift_a, scale_a, shift_f, scale_f = self.modulation(functional.silu(time))[:, None].chunk(4, dim=-1)
         h = normalise(x)
         x = x + self.self_attention(h, h)
-        x = x + self.cross_attention(normalise(x) * (1 + scale_a) + shift_a, views, mask)
-        return x + self.feed_forward(normalise(x) * (1 + scale_f) + shift_f)
+        x = x + self.cross_attention(modulated(x, shift_a, scale_a), views, mask)
+        return x + self.feed_forward(modulated(x, shift_f, scale_f))
 
 
 class LatentDiT(nn.Module):
@@ -85,9 +83,7 @@ class LatentDiT(nn.Module):
         self.views_in = nn.Linear(feature_dim + POSE_DIM, width)
         self.time_in = nn.Sequential(nn.Linear(TIME_DIM, width), nn.SiLU(), nn.Linear(width, width))
         self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.out = nn.Linear(width, latent_dim)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = zeroed(nn.Linear(width, latent_dim))
 
     def forward(
         self,
@@ -109,3 +105,17 @@ class LatentDiT(nn.Module):
 def normalise(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
     """LayerNorm without parameters."""
     return functional.layer_norm(x, x.shape[-1:])
+
+
+def modulated(
+    x: Float[Tensor, "b n d"], shift: Float[Tensor, "b 1 d"], scale: Float[Tensor, "b 1 d"]
+) -> Float[Tensor, "b n d"]:
+    """Normalised, then scaled and shifted."""
+    return normalise(x) * (1 + scale) + shift
+
+
+def zeroed(layer: nn.Linear) -> nn.Linear:
+    """A layer that starts as zero."""
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer

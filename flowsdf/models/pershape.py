@@ -5,9 +5,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from flowsdf.models.deepsdf import BANDS
 from flowsdf.models.encoding import positional_encoding
 
-BANDS = 6
 ALL = slice(None)
 OMEGA = 30.0  # of every sine (Sitzmann 2020, section 3.2)
 

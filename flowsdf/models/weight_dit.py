@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.models.encoding import POSE_DIM, sinusoidal_embedding
-from flowsdf.models.latent_dit import Attention, normalise
+from flowsdf.models.latent_dit import Attention, modulated, zeroed
 
 TOKENS = 8
 
@@ -91,17 +91,3 @@ class WeightDiT(nn.Module):
             x = block(x, time, views, mask)
         shift, scale = self.modulation(functional.silu(time))[:, None].chunk(2, dim=-1)
         return self.out(modulated(x, shift, scale)).flatten(1)[:, : self.weights].float()
-
-
-def modulated(
-    x: Float[Tensor, "b n d"], shift: Float[Tensor, "b 1 d"], scale: Float[Tensor, "b 1 d"]
-) -> Float[Tensor, "b n d"]:
-    """Normalised, then scaled and shifted."""
-    return normalise(x) * (1 + scale) + shift
-
-
-def zeroed(layer: nn.Linear) -> nn.Linear:
-    """A layer that starts as zero."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
