@@ -81,7 +81,7 @@ results.save_figure(chapter, figure, "loss", caption="Training loss; that with s
 # silhouette leaves both open inside its visual hull.
 
 # %%
-truth = solid_errors.true_fronts(solid, rays, seen.directions)
+truth = solids.true_fronts(solid, rays, seen.directions)
 fronts = {n: solid_errors.fronts(models[n].decoder, codes[n], rays, seen.directions) for n in codes}
 errors = pd.concat(
     solid_errors.surface_errors(fronts[n], truth).assign(kind=[s.kind for s in solid], run=n) for n in codes
@@ -141,7 +141,7 @@ results.say(
 
 # %%
 shown = {"truth": truth} | {name: fronts[name] for name in runs[:2]}
-pictures = [image for of in shown.values() for image in solid_errors.shaded(of[last], rays, seen.directions[last])]
+pictures = [image for of in shown.values() for image in solids.shaded(of[last], rays, seen.directions[last])]
 titles = [f"{name}: {kind}" for name in shown for kind in kinds]
 figure = figures.image_grid([silhouettes.gray(i) for i in pictures], titles, columns=4, size=1.7)
 caption = "Look-alikes: the true images, and what the flow makes of them without and with shading."

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from flowsdf.generative.flow import between, integrate, velocity_loss
+from flowsdf.generative.flow import between, starts, trajectory, velocity_loss
 from flowsdf.models.flow_sdf import ImageEncoder, VelocityNet, silhouette_decoder
 
 torch.set_num_threads(1)
@@ -30,7 +30,7 @@ def test_the_truth_has_no_loss_and_points_to_the_data() -> None:
     assert velocity_loss(lambda z, t: noise - data, noise, data, t) == pytest.approx(
         4 * float((data - noise).square().mean())
     )
-    torch.testing.assert_close(integrate(lambda z, t: data - noise, noise, steps=3), data)
+    torch.testing.assert_close(trajectory(lambda z, t: data - noise, noise, starts(3))[-1], data)
 
 
 def test_the_exact_velocity_has_the_least_loss() -> None:
@@ -45,7 +45,8 @@ def test_the_exact_velocity_has_the_least_loss() -> None:
 def test_euler_is_of_order_one() -> None:
     """The exact map between the two Gaussians is MEAN + STD z."""
     z = torch.linspace(-2, 2, 9, dtype=torch.float64)[:, None]
-    errors = [float((integrate(gaussian_velocity, z, steps=n) - MEAN - STD * z).abs().max()) for n in (16, 32, 64, 128)]
+    reached = [trajectory(gaussian_velocity, z, starts(n))[-1] for n in (16, 32, 64, 128)]
+    errors = [float((data - MEAN - STD * z).abs().max()) for data in reached]
     ratios = [a / b for a, b in zip(errors, errors[1:], strict=False)]
     assert errors[-1] < 0.02 and all(1.7 < ratio < 2.3 for ratio in ratios)
 
@@ -60,8 +61,18 @@ def test_networks_have_the_sizes_of_the_study() -> None:
 
 def test_the_velocity_depends_on_place_time_and_condition() -> None:
     network, given = VelocityNet(), [torch.randn(2, 128), torch.rand(2), torch.randn(2, 256)]
-    velocity = network(*given)
+
+    def of(z: torch.Tensor, t: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+        return network(z, network.modulation(t), condition)
+
+    velocity = of(*given)
     assert velocity.shape == (2, 128)
     for place in range(3):
         changed = [part + 0.5 * (i == place) for i, part in enumerate(given)]
-        assert (network(*changed) - velocity).abs().max() > 1e-4
+        assert (of(*changed) - velocity).abs().max() > 1e-4
+
+
+def test_a_time_for_all_is_the_same_time_for_each() -> None:
+    network, z, condition = VelocityNet(), torch.randn(3, 128), torch.randn(3, 256)
+    (one,), each = network.modulation(torch.tensor([0.3])), network.modulation(torch.full((3,), 0.3))
+    torch.testing.assert_close(network(z, one, condition), network(z, each, condition))

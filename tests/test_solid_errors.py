@@ -14,9 +14,9 @@ FRONT = np.array([0.0, 0.0, 1.0])
 DIRECTIONS = torch.tensor([[0.0, 0.0, 1.0]])
 
 
-def fronts_of(*shapes: solids.Solid) -> list[solid_errors.Front]:
+def fronts_of(*shapes: solids.Solid) -> list[solids.Front]:
     directions = torch.from_numpy(np.stack([shape.direction for shape in shapes])).float()
-    return solid_errors.true_fronts(shapes, RAYS, directions)
+    return solids.true_fronts(shapes, RAYS, directions)
 
 
 def balls(*radii: float) -> list[solids.Solid]:
@@ -83,5 +83,5 @@ def test_the_front_of_a_decoder_is_where_its_field_is_zero_and_its_normals_are_t
 def test_a_front_as_an_image_is_that_which_the_encoder_sees() -> None:
     pairs = solids.lookalikes()
     seen = solids.render_solids(pairs)
-    images = solid_errors.shaded(solid_errors.true_fronts(pairs, RAYS, seen.directions), RAYS, seen.directions)
+    images = solids.shaded(solids.true_fronts(pairs, RAYS, seen.directions), RAYS, seen.directions)
     torch.testing.assert_close(images, seen.images[:, 0])

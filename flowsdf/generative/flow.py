@@ -1,13 +1,13 @@
 """Rectified flow (Liu 2023): straight paths from noise at time 0 to data at time 1, and Euler steps along them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 STEPS = 8
-Velocity = Callable[[Tensor, Tensor], Tensor]  # z_t (b, ...), t (b,) -> dz/dt (b, ...)
+Velocity = Callable[[Tensor, Tensor], Tensor]  # z_t (b, ...), t (b,) or one for all -> dz/dt (b, ...)
 
 
 def between(
@@ -24,16 +24,19 @@ def velocity_loss(
     return (data - noise - velocity(between(noise, data, t), t)).square().mean()
 
 
-def integrate(velocity: Velocity, noise: Float[Tensor, " b *d"], *, steps: int = STEPS) -> Float[Tensor, " b *d"]:
-    """Data from noise in ``steps`` equal Euler steps from time 0 to time 1; differentiable."""
-    return trajectory(velocity, noise, steps=steps)[-1]
+def starts(steps: int) -> Float[Tensor, " steps"]:
+    """The times at which equal steps from time 0 to time 1 begin."""
+    return torch.arange(steps) / steps
 
 
 def trajectory(
-    velocity: Velocity, noise: Float[Tensor, " b *d"], *, steps: int = STEPS
+    velocity: Velocity, noise: Float[Tensor, " b *d"], times: Iterable[Tensor]
 ) -> list[Float[Tensor, " b *d"]]:
-    """The noise and what ``integrate`` makes of it after each step: steps + 1 of them."""
-    z = [noise]
-    for step in range(steps):
-        z.append(z[-1] + velocity(z[-1], torch.full((len(noise),), step / steps, device=noise.device)) / steps)
+    """The noise and where each of equal Euler steps leads, the last to data; differentiable.
+
+    ``times`` are the ``starts`` of the steps, or what the velocity makes of them: it is given one for all of a batch.
+    """
+    z, times = [noise], list(times)
+    for time in times:
+        z.append(z[-1] + velocity(z[-1], time) / len(times))
     return z

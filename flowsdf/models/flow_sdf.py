@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flowsdf.generative.flow import STEPS, Velocity, trajectory
+from flowsdf.generative.flow import STEPS, Velocity, starts, trajectory
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.encoding import sinusoidal_embedding
 
@@ -83,17 +83,21 @@ class VelocityNet(nn.Module):
         self.start = nn.Linear(CODE_DIM + CONDITION_DIM, WIDTH)
         self.time = nn.Sequential(nn.Linear(TIME_DIM, WIDTH), nn.SiLU(), nn.Linear(WIDTH, WIDTH))
         self.layers = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
-        self.modulations = nn.ModuleList(nn.Linear(WIDTH, 3 * WIDTH) for _ in range(BLOCKS))
+        self.modulations = nn.Linear(WIDTH, BLOCKS * 3 * WIDTH)
         self.out = nn.Linear(WIDTH, CODE_DIM)
 
-    def forward(
-        self, z: Float[Tensor, "b 128"], t: Float[Tensor, " b"], condition: Float[Tensor, "b 256"]
-    ) -> Float[Tensor, "b 128"]:
-        """dz/dt at flow time ``t``, 0 at noise and 1 at data."""
-        h = self.start(torch.cat((z, condition), dim=-1))
+    def modulation(self, t: Float[Tensor, " n"]) -> Float[Tensor, "n 6 3 384"]:
+        """What flow times, 0 at noise and 1 at data, do to each layer: two thirds of all weights serve this alone."""
         time = functional.silu(self.time(sinusoidal_embedding(TIME_SCALE * t, TIME_DIM)))
-        for layer, modulation in zip(self.layers, self.modulations, strict=True):
-            shift, scale, gate = modulation(time).chunk(3, dim=-1)
+        return self.modulations(time).unflatten(-1, (BLOCKS, 3, WIDTH))
+
+    def forward(
+        self, z: Float[Tensor, "b 128"], modulation: Float[Tensor, "*n 6 3 384"], condition: Float[Tensor, "b 256"]
+    ) -> Float[Tensor, "b 128"]:
+        """dz/dt under the modulation of each z's time, or of one time for all."""
+        h = self.start(torch.cat((z, condition), dim=-1))
+        for layer, of in zip(self.layers, modulation.unbind(-3), strict=True):
+            shift, scale, gate = of.unbind(-2)
             normed = functional.layer_norm(h, (WIDTH,)) * (1 + scale) + shift
             h = h + gate * layer(functional.silu(normed))
         return self.out(functional.silu(functional.layer_norm(h, (WIDTH,))))
@@ -129,9 +133,15 @@ class FlowShapes(nn.Module):
         self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"], *, steps: int = STEPS
     ) -> list[Float[Tensor, "b 128"]]:
         """Where the flow is before the first of its steps and after each."""
-        return trajectory(self.velocity_of(images), self.scale * noise, steps=steps)
+        return trajectory(self.velocity_of(images), self.scale * noise, self.times(starts(steps)))
 
     def velocity_of(self, images: Float[Tensor, "b 3 64 64"]) -> Velocity:
-        """dz/dt for these images; the network sees and says everything in units of ``scale``."""
+        """dz/dt for these images, of z and ``times``; the network sees and says everything in units of ``scale``."""
         condition = self.conditioner(images)
-        return lambda z, t: self.scale * self.velocity(z / self.scale, t, condition.repeat(len(z) // len(condition), 1))
+        return lambda z, time: (
+            self.scale * self.velocity(z / self.scale, time, condition.repeat(len(z) // len(condition), 1))
+        )
+
+    def times(self, t: Float[Tensor, " n"]) -> Float[Tensor, "n 6 3 384"]:
+        """Flow times as the velocity takes them; a path asks once for all its steps."""
+        return self.velocity.modulation(t.to(self.scale.device))

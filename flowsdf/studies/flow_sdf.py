@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from flowsdf.generative.flow import integrate, velocity_loss
+from flowsdf.generative.flow import STEPS, starts, trajectory, velocity_loss
 from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes, start_as_sphere
 from flowsdf.studies.deepsdf import batch_at
@@ -111,8 +111,9 @@ def fit_flow(
         velocity, data = model.velocity_of(images[shapes].to(device)), targets[shapes].to(device)
         noise = model.scale * torch.randn(NOISES * len(data), CODE_DIM, generator=random).to(device)
         t = torch.rand(len(noise), generator=random).to(device)
-        loss = velocity_loss(velocity, noise, data.repeat(NOISES, 1), t)
-        return (loss + sampling * (integrate(velocity, noise[: len(data)]) - data).square().mean()) / size
+        loss = velocity_loss(lambda z, t: velocity(z, model.times(t)), noise, data.repeat(NOISES, 1), t)
+        reached = trajectory(velocity, noise[: len(data)], model.times(starts(STEPS)))[-1]
+        return (loss + sampling * (reached - data).square().mean()) / size
 
     return _fitted(loss_at, model, "flow", folder=folder, steps=steps, rate=rate, seed=seed)
 

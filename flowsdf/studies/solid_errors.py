@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,31 +15,14 @@ from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
 from flowsdf.evaluation.scores import score, truth_samples
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
-from flowsdf.geometry.render import Rays, lambertian, seen_from, trace, visible
+from flowsdf.geometry.render import Rays, seen_from, visible
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import looks, slope_of
-from flowsdf.studies.solids import Solid, as_image, exact_normals, on_tensors
+from flowsdf.studies.solids import Front, Solid, as_image, front_of
 from flowsdf.train.progress import progress
 
 PIXEL = 0.03  # the width of a pixel at the origin, which keeps a hull's values from being steep
 Twin = TypeVar("Twin")
-
-
-class Front(NamedTuple):
-    """A surface as one camera sees it: which rays meet it, how far into the unit sphere, and with which normals."""
-
-    met: Bool[Tensor, " r"]
-    depth: Float[Tensor, " r"]  # along the ray
-    normals: Float[Tensor, "r 3"]  # outward unit normals; zeros where nothing is met
-
-
-def true_fronts(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]) -> list[Front]:
-    """Each solid from its direction, exactly."""
-    found = []
-    for shape, points in zip(shapes, seen_from(rays, directions.numpy()), strict=True):
-        met, at = trace(on_tensors(shape.field), points)
-        found.append(_front(met, at, points, exact_normals(shape.field, at[met])))
-    return found
 
 
 def fronts(decoder: DeepSDF, codes: Float[Tensor, "s d"], rays: Rays, directions: Float[Tensor, "s 3"]) -> list[Front]:
@@ -48,17 +31,8 @@ def fronts(decoder: DeepSDF, codes: Float[Tensor, "s d"], rays: Rays, directions
     for code, look, points in zip(codes, looks(decoder, codes), seen_from(rays, directions.numpy()), strict=True):
         met, at = visible(look, points)
         slope = slope_of(partial(decoder, code), at[met]).detach()
-        found.append(_front(met, at, points, functional.normalize(slope, dim=-1)))
+        found.append(front_of(met, at, points, functional.normalize(slope, dim=-1)))
     return found
-
-
-def _front(
-    met: Bool[Tensor, " r"], at: Float[Tensor, "r 3"], points: Float[Tensor, "r d 3"], normals: Float[Tensor, "m 3"]
-) -> Front:
-    """The front of what some rays meet, from the normals there."""
-    everywhere = torch.zeros_like(at)
-    everywhere[met] = normals
-    return Front(met, (at - points[:, 0]).norm(dim=-1), everywhere)
 
 
 def surface_errors(ours: Sequence[Front], truth: Sequence[Front]) -> pd.DataFrame:
@@ -104,16 +78,6 @@ def relief_towards(ours: Sequence[Front], truth: Sequence[Front]) -> Float[np.nd
 def told_apart(ours: Sequence[Front], truth: Sequence[Front]) -> float:
     """1 if the relief of each look-alike is nearer to its own than to its twin's, else 0."""
     return float((relief_towards(ours, truth) > 0).all())
-
-
-def shaded(seen: Sequence[Front], rays: Rays, directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s h w"]:
-    """Surfaces as images, each lit from the camera."""
-    return torch.stack(
-        [
-            as_image(torch.where(of.met, lambertian(of.normals, direction), 0.0), rays)
-            for of, direction in zip(seen, directions, strict=True)
-        ]
-    )
 
 
 def hull(mask: Bool[Tensor, " r"], direction: Float[Tensor, "3"], rays: Rays) -> Field:

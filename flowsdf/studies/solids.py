@@ -34,6 +34,14 @@ class Renders(NamedTuple):
     inside: Bool[Tensor, "s r"]
 
 
+class Front(NamedTuple):
+    """A surface as one camera sees it: which rays meet it, how far into the unit sphere, and with which normals."""
+
+    met: Bool[Tensor, " r"]
+    depth: Float[Tensor, " r"]  # along the ray
+    normals: Float[Tensor, "r 3"]  # outward unit normals; zeros where nothing is met
+
+
 def solids(count: int, *, seed: int) -> list[Solid]:
     """Spheres, boxes and ellipsoids in turn, of random sizes, all within the unit sphere, from random directions."""
     random, found = np.random.default_rng(seed), []
@@ -79,16 +87,38 @@ def random_directions(count: int, *, seed: int) -> Float[np.ndarray, "n 3"]:
 
 def render_solids(shapes: Sequence[Solid], *, size: int = IMAGE_SIZE) -> Renders:
     """Each shape from its own direction: an image lit from the camera, and its silhouette."""
-    rays, images, inside = rays_of(size, DEPTHS), [], []
-    for _, field, direction in shapes:
-        (points,) = seen_from(rays, direction[None])
-        met, at = trace(on_tensors(field), points)
-        shade = torch.zeros(len(met))
-        shade[met] = lambertian(exact_normals(field, at[met]), torch.from_numpy(direction).float())
-        images.append(as_image(shade, rays).expand(3, -1, -1))
-        inside.append(met)
-    directions = torch.from_numpy(np.stack([shape.direction for shape in shapes])).float()
-    return Renders(torch.stack(images), directions, torch.stack(inside))
+    rays, directions = rays_of(size, DEPTHS), torch.from_numpy(np.stack([shape.direction for shape in shapes])).float()
+    seen = true_fronts(shapes, rays, directions)
+    images = shaded(seen, rays, directions)[:, None].repeat(1, 3, 1, 1)
+    return Renders(images, directions, torch.stack([front.met for front in seen]))
+
+
+def true_fronts(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]) -> list[Front]:
+    """Each solid from its direction, exactly."""
+    found = []
+    for shape, points in zip(shapes, seen_from(rays, directions.numpy()), strict=True):
+        met, at = trace(on_tensors(shape.field), points)
+        found.append(front_of(met, at, points, exact_normals(shape.field, at[met])))
+    return found
+
+
+def front_of(
+    met: Bool[Tensor, " r"], at: Float[Tensor, "r 3"], points: Float[Tensor, "r d 3"], normals: Float[Tensor, "m 3"]
+) -> Front:
+    """The front of what some rays meet, from the normals there."""
+    everywhere = torch.zeros_like(at)
+    everywhere[met] = normals
+    return Front(met, (at - points[:, 0]).norm(dim=-1), everywhere)
+
+
+def shaded(seen: Sequence[Front], rays: Rays, directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s h w"]:
+    """Surfaces as images, each lit from the camera."""
+    return torch.stack(
+        [
+            as_image(torch.where(of.met, lambertian(of.normals, direction), 0.0), rays)
+            for of, direction in zip(seen, directions, strict=True)
+        ]
+    )
 
 
 def on_tensors(field: Field) -> TorchField:
