@@ -13,14 +13,14 @@ data = "procedural"
 artifacts = ""
 report = ""
 shapes = 20
-epochs = 60
+epochs = 55
 ablation_epochs = 6
 batch = 2
 rate = 1.0e-3
 temperature = 0.02
 eikonal = 0.1
 unseen = 9
-meshes = 8
+meshes = 6
 mesh_epochs = 60
 seed = 0
 

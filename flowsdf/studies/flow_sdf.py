@@ -110,10 +110,14 @@ def fit_flow(
         shapes, _ = batch_at(seed, step, len(images), 1, batch, 1)
         velocity, data = model.velocity_of(images[shapes].to(device)), targets[shapes].to(device)
         noise = model.scale * torch.randn(NOISES * len(data), CODE_DIM, generator=random).to(device)
-        t = torch.rand(len(noise), generator=random).to(device)
-        loss = velocity_loss(lambda z, t: velocity(z, model.times(t)), noise, data.repeat(NOISES, 1), t)
-        reached = trajectory(velocity, noise[: len(data)], model.times(starts(STEPS)))[-1]
-        return (loss + sampling * (reached - data).square().mean()) / size
+        t = (torch.arange(NOISES) + torch.rand(NOISES, generator=random)) / NOISES  # one in each part of the way
+        modulation = model.times(t).repeat_interleave(len(data), 0)  # of every image's noise at that time
+        all_data, all_t = data.repeat(NOISES, 1), t.repeat_interleave(len(data)).to(device)
+        loss = velocity_loss(lambda z, _: velocity(z, modulation), noise, all_data, all_t)
+        if sampling:
+            reached = trajectory(velocity, noise[: len(data)], model.times(starts(STEPS)))[-1]
+            loss = loss + sampling * (reached - data).square().mean()
+        return loss / size
 
     return _fitted(loss_at, model, "flow", folder=folder, steps=steps, rate=rate, seed=seed)
 
