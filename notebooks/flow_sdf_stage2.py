@@ -69,11 +69,8 @@ jobs = {
     name: fits.Job(flow_sdf.fit_flow, (stage1, seen.images, targets), common | {"scaled": name == "scaled"}, inputs)
     for name in ("scaled", "unscaled")
 }
-image, pair = seen.images[-4], targets[-4:-2]  # a ball and a box with one outline
-jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
-flows = fits.fit_all(jobs, store=store)
-first, loose, double = flows.values()
-phase1 = {"scaled": first, "unscaled": loose}
+phase1 = fits.fit_all(jobs, store=store)
+first = phase1["scaled"]
 
 # %%
 of = {name: fit.tensors for name, fit in phase1.items()}
@@ -112,19 +109,16 @@ stepper.save_stepper(chapter, walks, outlines, "stepper", caption=caption)
 # ## Phase 2: all of it through silhouettes
 #
 # Conditioner, velocity and decoder now train together, the noise drawn anew in each step. At the start the decoder is
-# the one of stage 1 to the last bit.
+# the one of stage 1 to the last bit. Beside it trains a control for later, a flow shown one image with two codes.
 
 # %%
 settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "shading": 0.0}
-tuned = fits.fit(
-    flow_sdf.fit_through_images,
-    first.tensors,
-    *seen,
-    store=store,
-    name="phase 2",
-    parameters=settings | {"epochs": epochs, "seed": seed},
-    inputs=inputs | {"flow": first.facts["fingerprint"]},
-)
+settings |= {"epochs": epochs, "seed": seed}
+flowing = inputs | {"flow": first.facts["fingerprint"]}
+image, pair = seen.images[-4], targets[-4:-2]  # a ball and a box with one outline
+jobs = {"phase 2": fits.Job(flow_sdf.fit_through_images, (first.tensors, *seen), settings, flowing)}
+jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
+tuned, double = fits.fit_all(jobs, store=store).values()
 checkpoint.write(chapter.artifacts / "flow.safetensors", tuned.tensors, tuned.facts | {"solids": before["shapes"]})
 stages = {"CNN": stage1, "flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors}
 codes = {name: flow_sdf.codes_of(t, seen.images, seed=seed) for name, t in stages.items()}
