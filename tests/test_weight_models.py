@@ -79,14 +79,14 @@ def test_sines_start_with_values_of_every_layer_alike() -> None:
 
 def test_the_transformer_has_the_size_of_the_thesis() -> None:
     with torch.device("meta"):
-        network = WeightDiT(54_785)
+        network = WeightDiT()
     assert (TOKENS, network.token_dim) == (8, 6_849)
     assert sum(p.numel() for p in network.parameters()) == 131_635_905
 
 
 def test_the_transformer_starts_at_the_mean_and_learns_from_views_time_and_weights() -> None:
     torch.manual_seed(0)
-    network = WeightDiT(45, 10, width=24, layers=2, heads=3)
+    network = WeightDiT(10, 45, width=24, layers=2, heads=3)
     given = [torch.randn(2, 45), torch.tensor([3, 40]), torch.randn(2, 4, 10), torch.randn(2, 4, 64)]
     mask = torch.tensor([[True, True, False, False], [True, True, True, True]])
     assert not network(*given, mask).any() and network(*given, mask).shape == (2, 45)

@@ -1,5 +1,7 @@
 """One small decoder for every shape, all of them as one batched program, and each as a vector of its weights."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -10,6 +12,40 @@ from flowsdf.models.encoding import positional_encoding
 
 ALL = slice(None)
 OMEGA = 30.0  # of every sine (Sitzmann 2020, section 3.2)
+
+
+def sizes(width: int, depth: int, sine: bool) -> list[int]:
+    """The numbers that each layer takes, and the one that the last gives."""
+    return [3 if sine else 3 + 6 * BANDS, *[width] * depth, 1]
+
+
+def layers_of(
+    vectors: Float[Tensor, "s n"], width: int, depth: int, *, sine: bool
+) -> list[tuple[Float[Tensor, "s _o _i"], Float[Tensor, "s _o"]]]:
+    """The weight and bias of every layer of decoders given as vectors, as views; ValueError on another length."""
+    places, begin, found = sizes(width, depth, sine), 0, []
+    for fan_in, fan_out in zip(places[:-1], places[1:], strict=True):
+        middle = begin + fan_out * fan_in
+        found.append((vectors[:, begin:middle].unflatten(1, (fan_out, fan_in)), vectors[:, middle : middle + fan_out]))
+        begin = middle + fan_out
+    if begin != vectors.shape[1]:
+        raise ValueError(f"vectors of {vectors.shape[1]} numbers for decoders of {begin}")
+    return found
+
+
+def distances(
+    layers: Iterable[tuple[Float[Tensor, "s _o _i"], Float[Tensor, "s _o"]]],
+    points: Float[Tensor, "s p 3"],
+    *,
+    sine: bool,
+) -> Float[Tensor, "s p"]:
+    """The signed distances of decoders at their own points; differentiable in weights and points."""
+    h = points if sine else positional_encoding(points, BANDS)
+    for number, (weight, bias) in enumerate(layers):
+        if number:
+            h = torch.sin(OMEGA * h) if sine else functional.relu(h)
+        h = torch.baddbmm(bias[:, None], h, weight.mT)  # (s, p, fan_out)
+    return h.squeeze(-1).float()
 
 
 class PerShape(nn.Module):
@@ -23,9 +59,9 @@ class PerShape(nn.Module):
     def __init__(self, shapes: int, width: int = 128, depth: int = 4, *, sine: bool = False) -> None:
         super().__init__()
         self.width, self.depth, self.sine = width, depth, sine
-        sizes = [3 if sine else 3 + 6 * BANDS, *[width] * depth, 1]
+        places = sizes(width, depth, sine)
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
-        for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for number, (fan_in, fan_out) in enumerate(zip(places[:-1], places[1:], strict=True)):
             bound = fan_in**-0.5
             spread = (1 / fan_in if number == 0 else 6**0.5 * bound / OMEGA) if sine else bound
             self.weights.append(torch.empty(shapes, fan_out, fan_in).uniform_(-spread, spread))
@@ -33,12 +69,8 @@ class PerShape(nn.Module):
 
     def forward(self, points: Float[Tensor, "s p 3"], shapes: slice = ALL) -> Float[Tensor, "s p"]:
         """The signed distances of every shape, or of some, at its own points."""
-        h = points if self.sine else positional_encoding(points, BANDS)
-        for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            if number:
-                h = torch.sin(OMEGA * h) if self.sine else functional.relu(h)
-            h = torch.baddbmm(bias[shapes, None], h, weight[shapes].mT)  # (s, p, fan_out)
-        return h.squeeze(-1).float()
+        layers = ((weight[shapes], bias[shapes]) for weight, bias in zip(self.weights, self.biases, strict=True))
+        return distances(layers, points, sine=self.sine)
 
     def vectors(self) -> Float[Tensor, "s n"]:
         """The weights of each shape as one vector: layer by layer, a layer's weight row by row, then its bias."""
@@ -48,14 +80,10 @@ class PerShape(nn.Module):
     @torch.no_grad()
     def load_vectors(self, vectors: Float[Tensor, "s n"]) -> None:
         """The weights of each shape from its vector; one vector (1, n) is given to all."""
-        begin = 0
-        for layer in zip(self.weights, self.biases, strict=True):
-            for part in layer:
-                size = part[0].numel()
-                part.copy_(vectors[:, begin : begin + size].unflatten(1, part.shape[1:]).expand_as(part))
-                begin += size
-        if begin != vectors.shape[1]:
-            raise ValueError(f"vectors of {vectors.shape[1]} numbers for decoders of {begin}")
+        layers = layers_of(vectors, self.width, self.depth, sine=self.sine)
+        for (weight, bias), own_weight, own_bias in zip(layers, self.weights, self.biases, strict=True):
+            own_weight.copy_(weight.expand_as(own_weight))
+            own_bias.copy_(bias.expand_as(own_bias))
 
     def like(self, vectors: Float[Tensor, "s n"]) -> "PerShape":
         """Decoders of the same architecture with these weights, which are not to be trained."""

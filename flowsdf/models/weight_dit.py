@@ -62,7 +62,7 @@ class WeightDiT(nn.Module):
     """
 
     def __init__(
-        self, weights: int, feature_dim: int = 768, *, width: int = 768, layers: int = 8, heads: int = 12
+        self, feature_dim: int = 768, weights: int = 54_785, width: int = 768, layers: int = 8, heads: int = 12
     ) -> None:
         super().__init__()
         self.weights, self.token_dim = weights, -(-weights // TOKENS)

@@ -1,17 +1,19 @@
-"""Phase 12: from the views of an object to its latent, by diffusion and by a deterministic control."""
+"""From the views of an object to its code, by diffusion: for phase 12 its latent, with a deterministic control."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowsdf.evaluation.diagnostics import condition_contribution, variance_ratio
-from flowsdf.generative.diffusion import cosine_alpha_bar, sample, x0_loss
+from flowsdf.generative.diffusion import cosine_alpha_bar, noised, sample, x0_loss
 from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
+from flowsdf.models.weight_dit import WeightDiT
 from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
@@ -51,41 +53,65 @@ def fit_predictor(
     features: Float[Tensor, "s v f"],
     cameras: Float[Tensor, "v 3"],
     *,
-    folder: Path | None,
     deterministic: bool,
     width: int,
     layers: int,
     heads: int,
-    steps: int,
-    batch: int,
-    rate: float,
-    ema: float,
     seed: int,
+    **settings: Any,  # those of ``train_predictor``
 ) -> tuple[dict[str, Tensor], dict]:
     """Fit a predictor of standardised latents from 1 to 8 views; tensors ``network.*``, ``mean`` and ``deviation``.
 
     The thesis: x0-prediction, T = 500, batch 32, Adam 3e-4 with a cosine, 15,000 steps, nothing dropped out.
     """
     torch.manual_seed(seed)
-    device = best_device()
-    codes, mean, deviation = standardise(latents.cpu())
     kind = Regressor if deterministic else LatentDiT
-    network = kind(features.shape[-1], latents.shape[1], width, layers, heads).to(device)
+    network = kind(features.shape[-1], latents.shape[1], width, layers, heads)
+    codes, mean, deviation = standardise(latents.cpu())
+    state, facts = train_predictor(network, codes, features, cameras, seed=seed, **settings)
+    return state | {"mean": mean, "deviation": deviation}, facts
+
+
+def train_predictor(
+    network: LatentDiT | Regressor | WeightDiT,
+    codes: Float[Tensor, "s d"],
+    features: Float[Tensor, "s v f"],
+    cameras: Float[Tensor, "v 3"],
+    *,
+    folder: Path | None,
+    steps: int,
+    batch: int,
+    rate: float,
+    ema: float,
+    seed: int,
+    views: int = MAX_VIEWS,
+    drop_views: float = 0.0,
+    drop_poses: float = 0.0,
+    loss_of: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None,
+) -> tuple[dict[str, Tensor], dict]:
+    """Train a network to say the codes of 1 to ``views`` views; its averaged tensors ``network.*``, and facts.
+
+    Of ``drop_views`` of the rows all view tokens are zero, of ``drop_poses`` the poses alone. ``loss_of`` judges the
+    answers (b, d) to shapes (b,) where their squared error should not.
+    """
+    device = best_device()
+    network, alpha_bar = network.to(device), cosine_alpha_bar().to(device)
     averaged_network = Average(network, ema, every=EMA_EVERY)
-    alpha_bar = cosine_alpha_bar().to(device)
 
     def loss_at(step: int) -> Tensor:
         random = generator_at(seed, step)
         shapes = torch.randint(len(codes), (batch,), generator=random)
-        chosen = torch.rand(batch, features.shape[1], generator=random).argsort(1)[:, :MAX_VIEWS]
-        counts = torch.randint(1, MAX_VIEWS + 1, (batch,), generator=random)
+        chosen = torch.rand(batch, features.shape[1], generator=random).argsort(1)[:, :views]
+        counts = torch.randint(1, views + 1, (batch,), generator=random)
         t = torch.randint(len(alpha_bar), (batch,), generator=random).to(device)
         noise = torch.randn(batch, codes.shape[1], generator=random).to(device)
-        views = [part.to(device) for part in choose_views(features[shapes], cameras, chosen, counts)]
+        kept, posed = (torch.rand(batch, 1, 1, generator=random) >= share for share in (drop_views, drop_poses))
+        given = choose_views(features[shapes], cameras, chosen, counts)
+        seen = [part.to(device) for part in (given.features * kept, given.poses * (kept & posed), given.mask)]
         target = codes[shapes].to(device)
-        if deterministic:
-            return (network(*views) - target).square().mean()
-        return x0_loss(lambda x, t: network(x, t, *views), target, t, noise, alpha_bar)
+        known = () if isinstance(network, Regressor) else (noised(target, alpha_bar[t], noise), t)
+        answer = network(*known, *seen)
+        return loss_of(answer, shapes, random) if loss_of else (answer - target).square().mean()
 
     records = train(
         loss_at,
@@ -96,33 +122,33 @@ def fit_predictor(
         ema=averaged_network,
         autocast=autocast_dtype(device),
         folder=folder,
-        fingerprint=f"{kind.__name__} {width} {layers} {len(codes)} {steps} {seed}",
+        fingerprint=f"{type(network).__name__} {len(codes)} x {codes.shape[1]} {steps} {seed}",
         every=1000,
     )
     curve = follow(records, "predictor", steps, decay=LOSS_DECAY)
     state = {f"network.{name}": tensor for name, tensor in averaged_network.module.state_dict().items()}
-    return state | {"mean": mean, "deviation": deviation}, {"curve": curve, "loss": curve[-1][2]}
+    return state, {"curve": curve, "loss": curve[-1][2]}
 
 
 class Predictor(NamedTuple):
     """A fitted network with the scale of its latents; ``deterministic`` tells a regressor from a diffusion model."""
 
-    network: LatentDiT | Regressor
+    network: LatentDiT | Regressor | WeightDiT
     mean: Float[Tensor, " d"]
     deviation: Float[Tensor, " d"]
     deterministic: bool
 
 
 def restore_predictor(tensors: dict[str, Tensor], *, heads: int) -> Predictor:
-    """The predictor of a fit, on this machine's device."""
+    """The predictor of a fit, of latents or of weights, on this machine's device."""
     weights = {n.removeprefix("network."): t.float() for n, t in tensors.items() if n.startswith("network.")}
     deterministic = any(name.startswith("network.") for name in weights)
-    prefix = "network." if deterministic else ""
-    width, latent_dim = weights[f"{prefix}latent_in.weight"].shape
-    feature_dim = weights[f"{prefix}views_in.weight"].shape[1] - POSE_DIM
-    layers = sum(name.endswith("modulation.weight") for name in weights)
-    kind = Regressor if deterministic else LatentDiT
-    network = kind(feature_dim, latent_dim, width, layers, heads)
+    width, views_dim = weights["network.views_in.weight" if deterministic else "views_in.weight"].shape
+    layers = sum(
+        name.startswith(("blocks.", "network.blocks.")) for name in weights if name.endswith("modulation.bias")
+    )
+    kind = WeightDiT if "positions" in weights else Regressor if deterministic else LatentDiT
+    network = kind(views_dim - POSE_DIM, len(tensors["mean"]), width, layers, heads)
     network.load_state_dict(weights)
     device = best_device()
     network = network.to(device).eval().requires_grad_(False)

@@ -1,0 +1,90 @@
+"""Whether predictions have collapsed onto a few training codes, and what a ranking by cosine can say about that.
+
+Arrays of n predicted codes against m training codes, d numbers each; ``targets`` names the code each should be.
+"""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from flowsdf.evaluation.diagnostics import Codes, Targets, centred_cosine, cosine
+
+FOUR = 4  # attractors, as in the thesis
+ALL_ALIKE = 0.5  # of the inputs, for which one of the same four ranks first, from which on answers have collapsed
+USUAL = 0.9  # of the inputs
+HALF_WAY = 0.5  # from the mean cosine between training codes to one: what a recalled code exceeds
+
+
+def attractors(predictions: Codes, training: Float[np.ndarray, "m d"]) -> tuple[Int[np.ndarray, " k"], float]:
+    """The FOUR codes that most often rank first by cosine, and the share of the inputs for which one of them does."""
+    frequency = np.bincount(cosine(predictions, training).argmax(1), minlength=len(training))
+    found = np.argsort(-frequency, kind="stable")[:FOUR]
+    return found, float(frequency[found].sum() / len(predictions))
+
+
+def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
+    """The thesis's finding as a test: ``collapsed`` is 1 if the same four rank first for most inputs and are nearer.
+
+    For ``attractor_share`` of the inputs one of the four is first, and the mean cosine to the four, ``to_attractors``,
+    exceeds that to the own target, ``to_target``. A constant answer collapses; the truth does not.
+    """
+    similarity = cosine(predictions, training)
+    found, share = attractors(predictions, training)
+    to_target = similarity[np.arange(len(targets)), targets].mean()
+    to_attractors = similarity[:, found].mean()
+    return {
+        "attractor_share": share,
+        "to_target": float(to_target),
+        "to_attractors": float(to_attractors),
+        "collapsed": float(share >= ALL_ALIKE and to_attractors > to_target),
+    }
+
+
+def reading(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> str:
+    """What the ranking by cosine makes of answers to training inputs, the way the thesis reads it.
+
+    ``collapse``; ``recall`` if the target is first and near; ``noise`` if it is first and not near; ``retrieval`` if
+    another code is first and near; otherwise ``nothing``.
+    """
+    if collapse(predictions, training, targets)["collapsed"]:
+        return "collapse"
+    similarity = cosine(predictions, training)
+    between = cosine(training, training)[np.triu_indices(len(training), 1)].mean()
+    near = (similarity.max(1) > between + HALF_WAY * (1 - between)).mean() >= USUAL
+    own = (similarity.argmax(1) == targets).mean() >= USUAL
+    return {(True, True): "recall", (True, False): "noise", (False, True): "retrieval"}.get((own, near), "nothing")
+
+
+def following(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
+    """What a constant part cannot hide: how far answers spread, as a share of the codes' spread, and which way.
+
+    ``spread`` is the ratio of the standard deviations over all inputs, ``direction`` the mean cosine to the target
+    after the training mean is taken from both, ``own`` the share of inputs whose target is first by that cosine.
+    """
+    centred = centred_cosine(predictions, training)
+    rows = np.arange(len(targets))
+    spread = np.sqrt(predictions.var(0).sum() / training[targets].var(0).sum())
+    return {
+        "spread": float(spread),
+        "direction": float(centred[rows, targets].mean()),
+        "own": float((centred.argmax(1) == targets).mean()),
+    }
+
+
+def synthetic(
+    training: Float[np.ndarray, "m d"], random: np.random.Generator, *, nudge: float = 0.03
+) -> dict[str, tuple[Codes, str]]:
+    """Answers of known kinds to every training input, each with the word it deserves.
+
+    The mean code but for a trace of noise; the truth; the truth with noise of three times its distance from the mean;
+    another shape's code; and the mean code moved ``nudge`` of the way to the truth, which is no collapse: it follows.
+    """
+    mean, count = training.mean(0), len(training)
+    size = np.sqrt(np.square(training - mean).mean())
+    noise = random.standard_normal(training.shape)
+    return {
+        "mean": (mean + 0.01 * size * noise, "collapse"),
+        "truth": (training, "recall"),
+        "truth and noise": (training + 3 * size * noise, "noise"),
+        "another's": (training[(np.arange(count) + 1) % count], "retrieval"),
+        "nudged": (mean + nudge * (training - mean), "follows"),
+    }

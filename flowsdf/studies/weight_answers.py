@@ -1,0 +1,117 @@
+"""What predicted weights are worth: rankings three ways, losses by time, what the views change, and meshes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowsdf.conventions import Mesh, Surface
+from flowsdf.evaluation import collapse
+from flowsdf.evaluation.diagnostics import derangement, diagnose
+from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
+from flowsdf.geometry.extract import extract
+from flowsdf.studies import image_to_latent, pershape, scoring
+from flowsdf.studies.image_to_latent import Predictor, Views
+from flowsdf.studies.unseen import inputs
+from flowsdf.studies.weight_shapes import Shapes
+from flowsdf.train.fits import Fit
+
+TIMES = [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
+THESIS_LOSS = {0: 0.18912, 50: 0.18286, 100: 0.18700, 200: 0.18563, 300: 0.19423, 450: 0.19252}  # what it prints of ten
+
+
+def answers(
+    fitted: Mapping[str, Fit], shapes: Shapes, *, heads: int, views: int, seed: int
+) -> tuple[dict[str, Predictor], Views, dict[str, Float[Tensor, "s w"]]]:
+    """The networks of some fits, the views of every training shape that they are asked about, and their answers."""
+    models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
+    given = inputs(shapes.features, shapes.cameras, views=views, seed=seed).several
+    return models, given, {n: image_to_latent.predict(model, given, seed=seed).cpu() for n, model in models.items()}
+
+
+def judged(
+    codes: Mapping[str, Float[Tensor, "s w"]], shapes: Shapes, prepared: Path, *, decoded: int, resolution: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The ``rankings`` of several runs: the table of ranks, and that of collapse."""
+    found = {n: rankings(of, shapes, prepared, decoded=decoded, resolution=resolution) for n, of in codes.items()}
+    ranks = pd.concat(table.assign(run=n).rename_axis("ranking").reset_index() for n, (table, _) in found.items())
+    return ranks.set_index("run").reset_index(), pd.DataFrame([{"run": n} | facts for n, (_, facts) in found.items()])
+
+
+def rankings(
+    codes: Float[Tensor, "n w"], shapes: Shapes, prepared: Path, *, decoded: int, resolution: int
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """How the own shape ranks by cosine, centred cosine and surface, of the first ``decoded``; and collapse.
+
+    ``codes`` are the answers to the training shapes' own views.
+    """
+    predictions, training, own = codes.numpy(), shapes.vectors.numpy(), np.arange(len(codes))
+    distances = scoring.surface_distances(
+        surfaces(codes[:decoded], shapes, resolution), scoring.clouds(prepared, shapes.entries)
+    )
+    table = diagnose(predictions, training, own, surface_distances=distances)
+    facts = collapse.collapse(predictions, training, own) | collapse.following(predictions, training, own)
+    return table, facts | {"IoU": float(field_ious(codes, shapes.vectors, shapes).mean())}
+
+
+@torch.no_grad()
+def field_ious(
+    codes: Float[Tensor, "n w"], truth: Float[Tensor, "n w"], shapes: Shapes, *, points: int = 10_000, seed: int = 0
+) -> Float[np.ndarray, " n"]:
+    """The IoU of decoders with the decoders of other weights, at uniform points of the cube; 1 where both are empty."""
+    at = 2 * torch.rand(points, 3, generator=torch.Generator().manual_seed(seed)) - 1
+    ious = []
+    for pair in zip(codes, truth, strict=True):
+        ours, true = pershape.restore(torch.stack(pair), **shapes.size)(at.expand(2, -1, -1)) < 0
+        both, either = (ours & true).sum().item(), (ours | true).sum().item()
+        ious.append(both / either if either else 1.0)
+    return np.array(ious)
+
+
+def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
+    """The surfaces of decoders with these weights."""
+    return [extract(field, resolution) for field in pershape.fields(pershape.restore(codes, **shapes.size))]
+
+
+def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
+    """The x0 loss at TIMES with the right views and with another shape's, and the noise loss that it implies."""
+    other = torch.as_tensor(derangement(len(shapes.vectors), np.random.default_rng(seed)))
+    wrong = Views(*(part[other] for part in views))
+    right, shuffled = (
+        image_to_latent.loss_by_time(predictor, shapes.vectors, of, TIMES, seed=seed) for of in (views, wrong)
+    )
+    alpha_bar = cosine_alpha_bar()[TIMES]
+    return pd.DataFrame(
+        {"t": TIMES, "abar": alpha_bar, "x0 loss": right, "with shuffled views": shuffled}
+        | {"implied noise loss": implied_noise_mse(right, alpha_bar)}
+    )
+
+
+def controls(shapes: Shapes, *, seed: int) -> dict[str, float]:
+    """The test of collapse on the mean of all weights with a trace of noise, and on the truth."""
+    training = shapes.vectors.numpy()
+    known, own = collapse.synthetic(training, np.random.default_rng(seed)), np.arange(len(training))
+    told = {name: collapse.collapse(of, training, own)["collapsed"] for name, (of, _) in known.items()}
+    return {"collapse_positive_control": told["mean"], "collapse_negative_control": told["truth"]}
+
+
+def kinds(shapes: Shapes, *, seed: int) -> pd.DataFrame:
+    """Synthetic answers whose kind is known, and what the rankings make of them."""
+    training, own = shapes.vectors.numpy(), np.arange(len(shapes.vectors))
+    rows = []
+    for name, (of, word) in collapse.synthetic(training, np.random.default_rng(seed)).items():
+        facts = collapse.collapse(of, training, own) | collapse.following(of, training, own)
+        said = collapse.reading(of, training, own)
+        rows.append({"answers": name, "deserved": word, "ranking by cosine": said, **facts})
+    return pd.DataFrame(rows)
+
+
+def meshes(
+    rows: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, chosen: Sequence[int], resolution: int
+) -> list[Mesh]:
+    """Row by row, the meshes of the chosen shapes."""
+    return [surface.mesh for of in rows.values() for surface in surfaces(of[list(chosen)], shapes, resolution)]

@@ -1,0 +1,50 @@
+"""What the weight-space chapters share: shapes with the weights of their decoders and the features of their views."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from flowsdf.data import artefacts
+from flowsdf.data.manifest import Entry
+from flowsdf.evaluation.diagnostics import derangement
+from flowsdf.geometry.camera import fibonacci_sphere
+from flowsdf.studies.weight_diffusion import fit_weights
+from flowsdf.train import checkpoint
+from flowsdf.train.fits import Job
+
+
+class Shapes(NamedTuple):
+    """Training shapes with the weights of their decoders and the features of their views."""
+
+    entries: list[Entry]
+    vectors: Float[Tensor, "s w"]
+    features: Float[Tensor, "s v f"]
+    cameras: Float[Tensor, "v 3"]
+    size: dict  # width, depth and kind of the decoders
+    keys: dict[str, str]  # what a fit on them depends on
+
+
+def shapes_of(prepared: Path, decoders: Path) -> Shapes:
+    """The shapes whose decoders chapter 01 left in ``decoders``, with their features in ``prepared``."""
+    tensors, facts = checkpoint.read(decoders / "warm.safetensors")
+    entries = artefacts.usable_shapes(prepared, "train")[: len(tensors["vectors"])]
+    features = torch.as_tensor(artefacts.read_features(prepared, entries))
+    cameras = torch.tensor(fibonacci_sphere(features.shape[1]), dtype=torch.float32)
+    size = {name: facts["parameters"][name] for name in ("width", "depth", "sine")}
+    keys = {e.name: e.stages["features"].key for e in entries} | {"decoders": facts["fingerprint"]}
+    return Shapes(entries, tensors["vectors"], features, cameras, size, keys)
+
+
+def mispaired(shapes: Shapes, *, seed: int) -> Shapes:
+    """Every shape with another's views: a control that no image can help."""
+    other = torch.as_tensor(derangement(len(shapes.vectors), np.random.default_rng(seed)))
+    return shapes._replace(features=shapes.features[other], keys=shapes.keys | {"views": f"mispaired {seed}"})
+
+
+def job(shapes: Shapes, parameters: dict) -> Job:
+    """The fit of a diffusion transformer to these shapes."""
+    return Job(fit_weights, (shapes.vectors, shapes.features, shapes.cameras), parameters, shapes.keys)

@@ -1,0 +1,100 @@
+# %% [markdown]
+# # More views: does that cure it?
+#
+# **Claim.** With one to eight posed views of an object instead of one, the predicted weights collapse as before.
+#
+# **What would refute it:** answers that rank their own shape first with eight views where they did not with one, from a
+# network that differs in nothing else.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+decoded = 8
+resolution = 64
+width = 192
+layers = 4
+heads = 6
+batch = 16
+steps = 900
+rate = 3.0e-4
+ema = 0.99
+seed = 0
+
+# %%
+import pandas as pd
+import seaborn as sns
+from matplotlib import pyplot as plt
+
+from flowsdf.evaluation import collapse
+from flowsdf.report import figures, results
+from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
+from flowsdf.studies.weight_diffusion import PHASES, switches
+from flowsdf.train import checkpoint, fits
+
+chapter = results.open_chapter("07_multiview_cond", globals())
+shapes = weight_shapes.shapes_of(chapter.artifacts_of("00_data"), chapter.artifacts_of("01_pershape"))
+setup = PHASES["07"]
+assert switches(PHASES["06"], setup) == ["views"]
+
+# %% [markdown]
+# ## One switch
+#
+# The setup is that of the chapter before, but for the views: up to eight in training, each a token of its feature and
+# its pose. The control is trained on another shape's views.
+
+# %%
+settings = {"width": width, "layers": layers, "heads": heads, "rate": rate, "batch": batch, "steps": steps, "ema": ema}
+settings |= setup._asdict() | {"seed": seed}
+jobs = {"several views": weight_shapes.job(shapes, settings)}
+jobs["wrong views"] = weight_shapes.job(weight_shapes.mispaired(shapes, seed=seed), settings)
+fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
+results.save_figure(chapter, figure, "loss", caption="Moving average of the training loss; the mean of all has one.")
+
+# %%
+models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+scale = {"decoded": decoded, "resolution": resolution}
+ranking, facts = weight_answers.judged(codes, shapes, chapter.artifacts_of("00_data"), **scale)
+caption = "Eight views of every training shape: collapse, and how far answers spread and in which direction."
+results.save_table(chapter, facts, "collapse", caption=caption)
+results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
+checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
+told = facts.set_index("run").loc["several views"]
+results.record_metrics(
+    chapter,
+    {"multiview_collapsed": told.collapsed, "multiview_direction": told.direction, "multiview_spread": told.spread}
+    | {"multiview_to_target": told.to_target, "multiview_to_attractors": told.to_attractors}
+    | weight_answers.controls(shapes, seed=seed),
+)
+results.say(
+    chapter,
+    "The cosine to the target is {multiview_to_target:.4f}, to the four that rank first {multiview_to_attractors:.4f}; "
+    "answers spread {multiview_spread:.2f} as far as the truth.",
+)
+
+# %% [markdown]
+# ## The number of views
+#
+# The same network, asked with one view and with more: the cosine to the target less the mean, and the share of shapes
+# whose own weights are first by it.
+
+# %%
+lines = []
+for count in (1, 2, 4, 8):
+    asked = unseen.inputs(shapes.features, shapes.cameras, views=count, seed=seed).several
+    for name, model in models.items():
+        of = image_to_latent.predict(model, asked, seed=seed).cpu().numpy()
+        followed = collapse.following(of, shapes.vectors.numpy(), list(range(len(of))))
+        lines.append({"run": name, "views": count} | followed)
+table = pd.DataFrame(lines)
+results.save_table(chapter, table, "views", caption="By the number of views.")
+figure, axes = plt.subplots(figsize=(5, 3))
+sns.lineplot(table, x="views", y="direction", hue="run", marker="o", ax=axes)
+axes.set_ylabel("cosine to the target, less the mean")
+results.save_figure(chapter, figure, "views", caption="What more views add.", key=True)
+
+# %%
+results.record_claims(chapter, ["W8"])
+results.finish(chapter, inputs=shapes.keys)

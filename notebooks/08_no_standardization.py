@@ -1,0 +1,111 @@
+# %% [markdown]
+# # Raw weights: was it the standardisation?
+#
+# **Claim.** Standardising each weight blows up those that hardly vary. Without it the predicted weights collapse all
+# the same, so it was not the cause.
+#
+# **What would refute it:** raw weights that are recalled. What would make the test *worthless*: noise so large beside
+# raw weights that no network could see them; so a third run has one scale for all weights.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+steps = 900
+batch = 16
+rate = 3.0e-4
+ema = 0.99
+width = 192
+layers = 4
+heads = 6
+resolution = 64
+decoded = 8
+seed = 0
+
+# %%
+import pandas as pd
+
+from flowsdf.generative.diffusion import cosine_alpha_bar
+from flowsdf.report import figures, results
+from flowsdf.studies import weight_answers, weight_diffusion, weight_shapes
+from flowsdf.train import checkpoint, fits
+
+chapter = results.open_chapter("08_no_standardization", globals())
+prepared = chapter.artifacts_of("00_data")
+shapes = weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape"))
+setup, before = weight_diffusion.PHASES["08"], weight_diffusion.PHASES["07"]
+assert weight_diffusion.switches(before, setup) == ["scaling"]
+
+# %% [markdown]
+# ## How much of a raw weight the noise leaves
+#
+# Noise has the size one at every scaling. The signal is what differs between shapes: one for standardised weights, and
+# for raw ones the deviation of a weight. The ratio of the two, by timestep:
+
+# %%
+vectors = shapes.vectors
+between = vectors.std(0).square().mean().sqrt().item()
+results.record_metrics(
+    chapter,
+    {"weight_size": vectors.square().mean().sqrt().item(), "weight_deviation": between}
+    | {"nearly_constant_weights": int((vectors.std(0) < 1e-4).sum())},
+)
+alpha_bar = cosine_alpha_bar()[weight_answers.TIMES]
+ratio = (alpha_bar / (1 - alpha_bar)).sqrt()
+table = pd.DataFrame({"t": weight_answers.TIMES, "standardised": ratio, "raw": ratio * between})
+results.save_table(chapter, table, "signal", caption="Signal over noise, by timestep, of one weight.")
+results.say(
+    chapter,
+    "A raw weight has the size {weight_size:.3f} and differs between shapes by {weight_deviation:.4f}: from the first "
+    "steps on the noise is larger. {nearly_constant_weights} weights have a deviation below `1e-4`, in the thesis "
+    "`124`.",
+)
+
+# %%
+common = {"steps": steps, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
+common |= {"width": width, "layers": layers, "heads": heads}
+kinds = {"raw": setup, "one scale": before._replace(scaling="one"), "each its own": before}
+jobs = {name: weight_shapes.job(shapes, common | kind._asdict()) for name, kind in kinds.items()}
+fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
+shown = {name: fit.facts["curve"] for name, fit in fitted.items()}
+caption = "Moving average of the training loss; raw weights are small, and so is their loss."
+results.save_figure(chapter, figures.losses(shown), "loss", caption=caption)
+
+# %% [markdown]
+# ## The same diagnosis
+#
+# Every training shape's own views, and the answers ranked.
+
+# %%
+models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
+ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
+results.save_table(chapter, facts, "collapse", caption="Collapse, spread and direction, by scaling.")
+by = facts.set_index("run")
+results.record_metrics(
+    chapter,
+    {"no_standardization_collapsed": by.collapsed["raw"], "one_scale_collapsed": by.collapsed["one scale"]}
+    | {"raw_spread": by.spread["raw"], "one_scale_spread": by.spread["one scale"]}
+    | {"raw_direction": by.direction["raw"], "one_scale_direction": by.direction["one scale"]}
+    | {"standardised_direction": by.direction["each its own"]}
+    | weight_answers.controls(shapes, seed=seed),
+)
+results.say(
+    chapter,
+    "Less the mean, the cosine to the target is {raw_direction:.3f} for raw weights, {one_scale_direction:.3f} with "
+    "one scale and {standardised_direction:.3f} with one for each weight.",
+)
+
+# %%
+rows = {"own decoder": vectors} | codes
+chosen = sorted({0, len(vectors) // 2, len(vectors) - 1})
+titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen]
+drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
+figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
+results.save_figure(chapter, figure, "meshes", caption="Decoded answers by scaling.", key=True)
+
+# %%
+results.record_claims(chapter, ["W9"])
+results.finish(chapter, inputs=shapes.keys)
