@@ -12,11 +12,11 @@ profile = "laptop"
 data = "procedural"
 artifacts = ""
 report = ""
-most = 32
+most = 100
 width = 128
 depth = 4
 anchor_steps = 3000
-steps = 1000
+steps = 800
 points_per_step = 512
 anchor_rate = 2.0e-3
 rate = 1.0e-3
@@ -72,19 +72,19 @@ anchors = fits.fit_all(
     store=store,
 )
 plan = {
-    "warm": (relu, anchors["ReLU"].tensors["vectors"], rate),
-    "independent": (relu, pershape.starts(len(train), seed=seed, **relu), rate),
-    "warm, SIREN": (siren, anchors["SIREN"].tensors["vectors"], sine_rate),
+    "warm": (relu, anchors["ReLU"].tensors["vectors"], rate, len(train)),
+    "independent": (relu, pershape.starts(len(train), seed=seed, **relu), rate, len(train)),
+    "warm, SIREN": (siren, anchors["SIREN"].tensors["vectors"], sine_rate, noised + 1),
 }
 runs = fits.fit_all(
     {
         name: fits.Job(
             pershape.fit_decoders,
-            (points, sdf, start),
+            (points[:count], sdf[:count], start),
             common | kind | {"steps": steps, "rate": of},
             keys | {"start": name},
         )
-        for name, (kind, start, of) in plan.items()
+        for name, (kind, start, of, count) in plan.items()
     },
     store=store,
 )
@@ -94,7 +94,7 @@ checkpoint.write(chapter.artifacts / "warm.safetensors", runs["warm"].tensors, r
 
 # %%
 held = (points[:, ::stride], sdf[:, ::stride])
-errors = {name: pershape.error_per_shape(of, *held).numpy() for name, of in decoders.items()}
+errors = {n: pershape.error_per_shape(of, *(h[: len(vectors[n])] for h in held)).numpy() for n, of in decoders.items()}
 anchor = pershape.restore(anchors["ReLU"].tensors["vectors"].expand(len(train), -1), **relu)
 errors["the anchor for every shape"] = pershape.error_per_shape(anchor, *held).numpy()
 table = pd.DataFrame(
@@ -166,7 +166,7 @@ sigmas = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 lines = []
 for name in ("warm", "warm, SIREN"):
     some = decoders[name].like(vectors[name][:noised])
-    clean = some(at.expand(len(vectors[name][:noised]), -1, -1)) < 0
+    clean = some(at.expand(len(some.biases[0]), -1, -1)) < 0
     for sigma in sigmas:
         noisy = pershape.noisy(some, sigma, seed=seed)(at.expand(len(clean), -1, -1)) < 0
         ious = (noisy & clean).sum(1) / (noisy | clean).sum(1).clamp_min(1)
