@@ -65,7 +65,7 @@ results.say(
 # %%
 common = {"steps": steps, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
 common |= {"width": width, "layers": layers, "heads": heads}
-kinds = {"raw": setup, "one scale": before._replace(scaling="one"), "each its own": before}
+kinds = {"raw": setup, "one scale": before._replace(scaling="one")}
 jobs = {name: weight_shapes.job(shapes, common | kind._asdict()) for name, kind in kinds.items()}
 fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
 shown = {name: fit.facts["curve"] for name, fit in fitted.items()}
@@ -78,7 +78,9 @@ results.save_figure(chapter, figures.losses(shown), "loss", caption=caption)
 # Every training shape's own views, and the answers ranked.
 
 # %%
-models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+_, _, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+stored, _ = checkpoint.read(chapter.artifacts_of("07_multiview_cond") / "answers.safetensors")
+codes["each its own"] = stored["several views"]
 checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
 ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse, noised, sample, x0_loss
+from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse, noised, sample, shifted, x0_loss
 
 torch.set_num_threads(1)
 TIMES = torch.tensor([0, 50, 100, 200, 300, 450])  # 004, the table of section 3.2
@@ -93,3 +93,22 @@ def test_exact_gaussian_model_returns_its_mean_and_std(mean: float, std: float) 
     assert errors[-1] < 0.02 * std
     slopes = [math.log2(a / b) for a, b in zip(errors, errors[1:3], strict=False)]
     assert all(0.8 < slope < 1.3 for slope in slopes)  # first order
+
+
+def test_a_shifted_schedule_has_its_signal_over_noise_scaled():
+    alpha_bar = cosine_alpha_bar(dtype=torch.float64)
+    ratio = (alpha_bar / (1 - alpha_bar)).sqrt()
+    for factor in (0.03, 2.0):
+        of = shifted(alpha_bar, factor)
+        torch.testing.assert_close((of / (1 - of)).sqrt(), factor * ratio)
+    torch.testing.assert_close(shifted(alpha_bar, 1.0), alpha_bar)
+    assert not shifted(alpha_bar, 0.0).any()
+
+
+def test_without_signal_a_sample_is_the_answer_to_noise():
+    """The deterministic control: what is denoised holds nothing, so the last answer is the first."""
+    alpha_bar, answer = shifted(cosine_alpha_bar(), 0.0), torch.randn(3, 4)
+    seen = []
+    got = sample(lambda x, t: seen.append(x) or answer, torch.randn(3, 4), alpha_bar=alpha_bar, steps=5)
+    torch.testing.assert_close(got, answer)
+    assert all(torch.allclose(x, seen[0]) for x in seen)

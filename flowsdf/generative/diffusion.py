@@ -19,6 +19,16 @@ def cosine_alpha_bar(steps: int = STEPS, *, dtype: torch.dtype = torch.float32) 
     return (f / f[0])[1:]
 
 
+def shifted(alpha_bar: Float[Tensor, "*n"], factor: float) -> Float[Tensor, "*n"]:
+    """The schedule whose ratio of signal to noise is `factor` times as large in size, at every time (Hoogeboom 2023).
+
+    Many numbers that say the same need more noise before they say nothing: for d of them in place of 64, a factor of
+    sqrt(64 / d).
+    """
+    signal = factor**2 * alpha_bar
+    return signal / (signal + 1 - alpha_bar)
+
+
 def noised(
     x0: Float[Tensor, " b *d"], alpha_bar: Float[Tensor, " b"], noise: Float[Tensor, " b *d"]
 ) -> Float[Tensor, " b *d"]:

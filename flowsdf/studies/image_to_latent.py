@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowsdf.evaluation.diagnostics import condition_contribution, variance_ratio
-from flowsdf.generative.diffusion import cosine_alpha_bar, noised, sample, x0_loss
+from flowsdf.generative.diffusion import cosine_alpha_bar, noised, sample, shifted, x0_loss
 from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
@@ -40,6 +40,14 @@ def choose_views(
     rows = torch.arange(len(features))[:, None]
     mask = torch.arange(chosen.shape[1]) < counts[:, None]
     return Views(features[rows, chosen], pose_embedding(cameras)[chosen], mask)
+
+
+def random_views(
+    features: Float[Tensor, "b v d"], cameras: Float[Tensor, "v 3"], most: int, random: torch.Generator
+) -> Views:
+    """From 1 to ``most`` random views of each row."""
+    chosen = torch.rand(features.shape[:2], generator=random).argsort(1)[:, :most]
+    return choose_views(features, cameras, chosen, torch.randint(1, most + 1, (len(features),), generator=random))
 
 
 def standardise(latents: Float[Tensor, "s d"]) -> tuple[Float[Tensor, "s d"], Float[Tensor, " d"], Float[Tensor, " d"]]:
@@ -87,26 +95,26 @@ def train_predictor(
     views: int = MAX_VIEWS,
     drop_views: float = 0.0,
     drop_poses: float = 0.0,
+    signal: float = 1.0,
     loss_of: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], dict]:
     """Train a network to say the codes of 1 to ``views`` views; its averaged tensors ``network.*``, and facts.
 
-    Of ``drop_views`` of the rows all view tokens are zero, of ``drop_poses`` the poses alone. ``loss_of`` judges the
-    answers (b, d) to shapes (b,) where their squared error should not.
+    Of ``drop_views`` of the rows all view tokens are zero, of ``drop_poses`` the poses alone. The signal is ``signal``
+    times as large beside the noise. ``loss_of`` judges the answers (b, d) to shapes (b,) where their squared error
+    should not.
     """
     device = best_device()
-    network, alpha_bar = network.to(device), cosine_alpha_bar().to(device)
+    network, alpha_bar = network.to(device), shifted(cosine_alpha_bar(), signal).to(device)
     averaged_network = Average(network, ema, every=EMA_EVERY)
 
     def loss_at(step: int) -> Tensor:
         random = generator_at(seed, step)
         shapes = torch.randint(len(codes), (batch,), generator=random)
-        chosen = torch.rand(batch, features.shape[1], generator=random).argsort(1)[:, :views]
-        counts = torch.randint(1, views + 1, (batch,), generator=random)
+        given = random_views(features[shapes], cameras, views, random)
         t = torch.randint(len(alpha_bar), (batch,), generator=random).to(device)
         noise = torch.randn(batch, codes.shape[1], generator=random).to(device)
         kept, posed = (torch.rand(batch, 1, 1, generator=random) >= share for share in (drop_views, drop_poses))
-        given = choose_views(features[shapes], cameras, chosen, counts)
         seen = [part.to(device) for part in (given.features * kept, given.poses * (kept & posed), given.mask)]
         target = codes[shapes].to(device)
         known = () if isinstance(network, Regressor) else (noised(target, alpha_bar[t], noise), t)
@@ -127,7 +135,7 @@ def train_predictor(
     )
     curve = follow(records, "predictor", steps, decay=LOSS_DECAY)
     state = {f"network.{name}": tensor for name, tensor in averaged_network.module.state_dict().items()}
-    return state, {"curve": curve, "loss": curve[-1][2]}
+    return state | {"signal": torch.tensor(signal)}, {"curve": curve, "loss": curve[-1][2]}
 
 
 class Predictor(NamedTuple):
@@ -137,6 +145,7 @@ class Predictor(NamedTuple):
     mean: Float[Tensor, " d"]
     deviation: Float[Tensor, " d"]
     deterministic: bool
+    alpha_bar: Float[Tensor, " t"] = cosine_alpha_bar()  # signal at every time of its noise
 
 
 def restore_predictor(tensors: dict[str, Tensor], *, heads: int) -> Predictor:
@@ -152,7 +161,8 @@ def restore_predictor(tensors: dict[str, Tensor], *, heads: int) -> Predictor:
     network.load_state_dict(weights)
     device = best_device()
     network = network.to(device).eval().requires_grad_(False)
-    return Predictor(network, tensors["mean"].to(device), tensors["deviation"].to(device), deterministic)
+    alpha_bar = shifted(cosine_alpha_bar(), float(tensors.get("signal", 1.0))).to(device)
+    return Predictor(network, tensors["mean"].to(device), tensors["deviation"].to(device), deterministic, alpha_bar)
 
 
 @torch.inference_mode()
@@ -166,7 +176,7 @@ def predict(predictor: Predictor, views: Views, *, seed: int = 0, steps: int = 5
         noise = torch.randn(len(views[0]), len(predictor.mean), generator=torch.Generator().manual_seed(seed)).to(
             device
         )
-        alpha_bar = cosine_alpha_bar().to(device)
+        alpha_bar = predictor.alpha_bar
         code = sample(lambda x, t: predictor.network(x, t, *views), noise, alpha_bar=alpha_bar, steps=steps)
     return code * predictor.deviation + predictor.mean
 
@@ -180,14 +190,13 @@ def loss_by_time(
     codes = (latents.to(device) - predictor.mean) / predictor.deviation
     views = [part.to(device) for part in views]
     noise = torch.randn(codes.shape, generator=torch.Generator().manual_seed(seed)).to(device)
-    alpha_bar = cosine_alpha_bar().to(device)
     losses = [
         x0_loss(
             lambda x, t: predictor.network(x, t, *views),
             codes,
             torch.full((len(codes),), t, device=device),
             noise,
-            alpha_bar,
+            predictor.alpha_bar.to(device),
         )
         for t in times
     ]

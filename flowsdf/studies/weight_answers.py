@@ -12,7 +12,7 @@ from torch import Tensor
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.diagnostics import derangement, diagnose
-from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
+from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
 from flowsdf.studies import image_to_latent, pershape, scoring
 from flowsdf.studies.image_to_latent import Predictor, Views
@@ -84,7 +84,7 @@ def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) ->
     right, shuffled = (
         image_to_latent.loss_by_time(predictor, shapes.vectors, of, TIMES, seed=seed) for of in (views, wrong)
     )
-    alpha_bar = cosine_alpha_bar()[TIMES]
+    alpha_bar = predictor.alpha_bar.cpu()[TIMES]
     return pd.DataFrame(
         {"t": TIMES, "abar": alpha_bar, "x0 loss": right, "with shuffled views": shuffled}
         | {"implied noise loss": implied_noise_mse(right, alpha_bar)}
