@@ -23,7 +23,11 @@ from flowsdf.studies.benchmarks import Row
 
 def full() -> dict[str, Callable[[], Row]]:
     """The comparisons at the sizes that are claimed."""
-    from flowsdf.studies import network_benchmarks, render_benchmarks  # not above: spawned processes import this file
+    from flowsdf.studies import (
+        network_benchmarks,
+        pershape_benchmarks,
+        render_benchmarks,
+    )  # spawned processes do without
 
     shipped = cache(network_benchmarks.shipped)
     decoders = cache(lambda: network_benchmarks.trained_decoders(ROOT / "artifacts", shipped()[0]))
@@ -40,6 +44,7 @@ def full() -> dict[str, Callable[[], Row]]:
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=5, steps=300, width=512, depth=8),
         "field": lambda: networks.decoder_field(decoders(), points=200_000, rounds=3),
         "silhouette": lambda: render_benchmarks.silhouette(size=64, depths=48, steps=300, rounds=3),
+        "pershape": lambda: pershape_benchmarks.pershape(decoders=100, points=512, steps=50),
         "extraction_128": lambda: networks.extraction(decoders()[:1], resolution=128, shapes=5),
         "extraction": lambda: networks.extraction(decoders(), resolution=256, shapes=1),
     }
@@ -47,7 +52,7 @@ def full() -> dict[str, Callable[[], Row]]:
 
 def quick(folder: Path) -> dict[str, Callable[[], Row]]:
     """The same comparisons, too small to mean anything: that they run is all they show."""
-    from flowsdf.studies import network_benchmarks, render_benchmarks
+    from flowsdf.studies import network_benchmarks, pershape_benchmarks, render_benchmarks
 
     model, encoder = network_benchmarks.stand_in(folder)
     decoders = [(model.decoder, model.latents)] * 2
@@ -64,6 +69,7 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=1, steps=3, width=32, depth=4),
         "field": lambda: networks.decoder_field(decoders, points=2_000, rounds=1),
         "silhouette": lambda: render_benchmarks.silhouette(size=16, depths=8, steps=3, rounds=1),
+        "pershape": lambda: pershape_benchmarks.pershape(decoders=3, points=32, steps=2),
         "extraction_128": lambda: networks.extraction(decoders[:1], resolution=33, shapes=1),
         "extraction": lambda: networks.extraction(decoders, resolution=65, shapes=1),
     }

@@ -10,11 +10,11 @@ from flowsdf import bench
 from flowsdf.conventions import Mesh
 from flowsdf.data.faults import Failed
 from flowsdf.geometry.mesh import area
-from flowsdf.studies import benchmarks
+from flowsdf.studies import benchmarks, pershape_benchmarks
 from flowsdf.studies.benchmarks import Row, in_turn, mesh_gap, with_faces
 
 NAMES = {"sdf", "watertight", "views", "views_rate", "views_steady", "extraction", "extraction_128"}
-NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict", "field", "silhouette"}
+NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict", "field", "silhouette", "pershape"}
 TRIANGLE = Mesh(np.eye(3), np.array([[0, 1, 2]]))
 
 
@@ -71,3 +71,9 @@ def test_mesh_gap() -> None:
     assert gap == pytest.approx(0.1 * np.sqrt(3)) and note == "faces equal in 0 of 1"
     with pytest.raises(Failed, match="empty"):
         mesh_gap([(TRIANGLE, Mesh(np.zeros((0, 3)), np.zeros((0, 3), int)))], "")
+
+
+def test_decoders_trained_together_are_those_trained_alone() -> None:
+    problem = pershape_benchmarks.balls(4, 16, 3)
+    together, alone = (run(problem, None) for run in (pershape_benchmarks.trained, pershape_benchmarks.one_by_one))
+    np.testing.assert_allclose(together, alone, rtol=1e-4)
