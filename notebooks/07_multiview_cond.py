@@ -18,7 +18,7 @@ layers = 4
 heads = 6
 batch = 16
 steps = 900
-rate = 3.0e-4
+rate = 1.0e-3
 ema = 0.99
 seed = 0
 

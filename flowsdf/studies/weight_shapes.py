@@ -39,6 +39,12 @@ def shapes_of(prepared: Path, decoders: Path) -> Shapes:
     return Shapes(entries, tensors["vectors"], features, cameras, size, keys)
 
 
+def first(shapes: Shapes, count: int) -> Shapes:
+    """The first of the shapes: a control that a network must be able to overfit."""
+    kept = {"entries": shapes.entries[:count], "vectors": shapes.vectors[:count], "features": shapes.features[:count]}
+    return shapes._replace(**kept, keys=shapes.keys | {"shapes": str(count)})
+
+
 def mispaired(shapes: Shapes, *, seed: int) -> Shapes:
     """Every shape with another's views: a control that no image can help."""
     other = torch.as_tensor(derangement(len(shapes.vectors), np.random.default_rng(seed)))
