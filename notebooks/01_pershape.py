@@ -21,7 +21,7 @@ points_per_step = 512
 anchor_rate = 2.0e-3
 rate = 1.0e-3
 sine_rate = 3.0e-4
-stride = 8
+stride = 25
 noised = 16
 resolution = 64
 seed = 0
@@ -161,7 +161,7 @@ results.say(
 # the mean IoU with its own shape without noise stays above one half.
 
 # %%
-at = 2 * torch.rand(20_000, 3, generator=torch.Generator().manual_seed(seed)) - 1
+at = 2 * torch.rand(10_000, 3, generator=torch.Generator().manual_seed(seed)) - 1
 sigmas = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
 lines = []
 for name in ("warm", "warm, SIREN"):
@@ -187,11 +187,12 @@ results.record_metrics(chapter, {"noise_tolerance_relu": borne["warm"], "noise_t
 # first one's, a SIREN's also into the signs, they must again (positive control).
 
 # %%
-pairs, few = list(pairwise(range(min(len(train), noised + 1)))), at[:4000]
+used = range(min(len(train), noised + 1))
+pairs, few = list(pairwise(used)), at[:4000]
 lines = []
 for name, of in arrays.items():
     sine, random = plan[name][0]["sine"], np.random.default_rng(seed)
-    layers = [alignment.layers_of(v, [3 if sine else 39, *[width] * depth, 1]) for v in of]
+    layers = [alignment.layers_of(of[i], [3 if sine else 39, *[width] * depth, 1]) for i in used]
     mixed = [alignment.shuffled(one, random, odd=sine) for one in layers]
     units = {"as fitted": layers, "aligned": [alignment.align(one, layers[0], odd=sine) for one in layers]}
     units |= {"mixed": mixed, "mixed, aligned": [alignment.align(one, mixed[0], odd=sine) for one in mixed]}
