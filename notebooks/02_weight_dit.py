@@ -1,0 +1,93 @@
+# %% [markdown]
+# # Weights without an image: the first diffusion over decoders
+#
+# **Claim.** A transformer that diffuses weight vectors, with no image at all, draws weights that decode to shapes. The
+# thesis calls this first attempt a partial success, and gives no number.
+#
+# **What would refute it:** samples that decode to nothing, or to copies of training shapes; or that are no better than
+# what needs no network, such as the mean of two decoders.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+samples = 24
+points = 500
+resolution = 48
+width = 192
+layers = 4
+heads = 6
+steps = 900
+batch = 16
+rate = 1.0e-3
+ema = 0.99
+seed = 0
+
+# %%
+from flowsdf.report import figures, results
+from flowsdf.studies import image_to_latent, weight_answers, weight_samples, weight_shapes
+from flowsdf.studies.weight_diffusion import PHASES
+from flowsdf.train import fits
+
+chapter = results.open_chapter("02_weight_dit", globals())
+prepared = chapter.artifacts_of("00_data")
+shapes = weight_samples.blind(weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape")))
+results.record_metrics(chapter, {"training_shapes": len(shapes.entries)})
+
+# %% [markdown]
+# ## Two runs
+#
+# The network of the later phases, given a view that says nothing. The second run has more noise, by as much as the
+# weights outnumber the 64 numbers of a latent: fifty thousand numbers drown far later than one does.
+
+# %%
+settings = {"width": width, "layers": layers, "heads": heads, "steps": steps, "batch": batch, "rate": rate}
+settings |= {"ema": ema, "seed": seed} | PHASES["09"]._replace(views=1)._asdict()
+louder = {"signal": (64 / shapes.vectors.shape[1]) ** 0.5}
+jobs = {"diffusion": weight_shapes.job(shapes, settings), "more noise": weight_shapes.job(shapes, settings | louder)}
+fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
+results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")
+models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
+rows = {name: weight_samples.drawn(model, shapes, samples, seed=seed) for name, model in models.items()}
+
+# %% [markdown]
+# ## The samples
+#
+# Beside them what needs no network. Scores are against as many training shapes: MMD is the distance from a training
+# shape to the nearest sample, COV the share of training shapes that are nearest to some sample, 1-NNA how well the two
+# sets can be told apart, one half at best. *New* is the median distance to the nearest training shape over the training
+# shapes' own: a copy has 0, and what is new has about one. A sample without a surface counts, as points in a corner.
+
+# %%
+rows |= weight_samples.trivial(shapes.vectors, samples, seed=seed)
+measure = {"resolution": resolution, "points": points, "seed": seed}
+table = weight_samples.scores(rows, shapes, prepared, **measure)
+results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
+by = table.set_index("row")
+results.record_metrics(
+    chapter,
+    {"unconditional_new": by.new["diffusion"], "more_noise_new": by.new["more noise"]}
+    | {"unconditional_failed": int(by.failed["diffusion"]), "more_noise_failed": int(by.failed["more noise"])}
+    | {"unconditional_1nna": by["1-nna mean"]["diffusion"], "more_noise_1nna": by["1-nna mean"]["more noise"]}
+    | {"copies_new": by.new["training shapes"], "means_of_two_1nna": by["1-nna mean"]["means of two"]},
+)
+results.say(
+    chapter,
+    "Of {samples} samples {unconditional_failed} have no surface; the samples are {unconditional_new:.2f} as far from "
+    "the nearest training shape as those are from one another, and 1-NNA is {unconditional_1nna:.2f}. With more noise: "
+    "{more_noise_failed}, {more_noise_new:.2f} and {more_noise_1nna:.2f}. Copies have {copies_new:.2f}, which is what "
+    "fitting and sampling points leave; means of two have a 1-NNA of {means_of_two_1nna:.2f}.",
+)
+
+# %%
+shown = ("diffusion", "more noise", "means of two", "training shapes")
+few = range(min(6, samples))
+drawn = weight_answers.meshes({name: rows[name] for name in shown}, shapes, few, resolution)
+titles = [f"{name}, {i + 1}" for name in shown for i in few]
+figure = figures.mesh_grid(drawn, titles, columns=len(few), size=1.6)
+results.save_figure(chapter, figure, "samples", caption="Samples, and what needs no network.", key=True)
+
+# %%
+results.finish(chapter, inputs=shapes.keys)

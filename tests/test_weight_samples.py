@@ -1,0 +1,48 @@
+"""Weights drawn without images: what blinds the shapes, the trivial samples, and the table of scores."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from flowsdf.geometry import implicit
+from flowsdf.geometry.extract import extract
+from flowsdf.geometry.mesh import sample_surface
+from flowsdf.studies import pershape, weight_samples, weight_shapes
+
+torch.set_num_threads(1)
+SIZE = {"width": 32, "depth": 2, "sine": False}
+RADII = (0.3, 0.5, 0.7)
+
+
+@pytest.fixture(scope="module")
+def balls() -> weight_shapes.Shapes:
+    points = 2 * torch.rand(3, 3000, 3, generator=torch.Generator().manual_seed(0)) - 1
+    sdf = points.norm(dim=-1) - torch.tensor(RADII)[:, None]
+    numbers = {"folder": None, "steps": 300, "points_per_step": 256, "rate": 1e-2, "seed": 0}
+    fitted, _ = pershape.fit_decoders(points, sdf, pershape.starts(1, seed=0, **SIZE), **numbers, **SIZE)
+    return weight_shapes.Shapes([], fitted["vectors"], torch.rand(3, 4, 6), torch.rand(4, 3), SIZE, {"a": "b"})
+
+
+def test_blind_shapes_have_one_view_that_says_nothing(balls: weight_shapes.Shapes) -> None:
+    of = weight_samples.blind(balls)
+    assert of.features.shape == (3, 1, 6) and not of.features.any() and len(of.cameras) == 1
+    assert of.keys != balls.keys and torch.equal(of.vectors, balls.vectors)
+
+
+def test_the_scores_tell_copies_from_nothing(balls: weight_shapes.Shapes, monkeypatch: pytest.MonkeyPatch) -> None:
+    meshes = [extract(implicit.sphere(radius), 32).mesh for radius in RADII]
+    of_true = [sample_surface(mesh, 200, np.random.default_rng(1)).points for mesh in meshes]
+    monkeypatch.setattr(weight_samples, "clouds", lambda folder, entries, points: of_true)
+    rows = weight_samples.trivial(balls.vectors, 3, seed=0)
+    rows["nothing"] = torch.zeros_like(balls.vectors)
+    table = weight_samples.scores(rows, balls, Path(), resolution=24, points=200, seed=0).set_index("row")
+    assert table.failed["training shapes"] == 0 and table.failed["nothing"] == 3
+    assert table.new["training shapes"] < 0.2 < table.new["nothing"]
+    assert (
+        table["cov mean"]["training shapes"] == 1
+        and table["mmd mean"]["training shapes"] < 0.1 * table["mmd mean"]["nothing"]
+    )
+    assert table["cov mean"]["nothing"] < 1 and table["1-nna mean"]["nothing"] >= table["1-nna mean"]["training shapes"]
+    assert (table["mmd low"] <= table["mmd mean"]).all() and (table.n == 3).all()
