@@ -34,7 +34,7 @@ import torch
 from matplotlib import pyplot as plt
 
 from flowsdf.evaluation import collapse, diagnostics
-from flowsdf.evaluation.intervals import correlation_bootstrap
+from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
 from flowsdf.studies import weight_autoencoder as study

@@ -100,15 +100,3 @@ def test_equivalence_errs_at_its_level_on_the_edge():
     draws = np.random.default_rng(0).normal(1.0, 0.5, size=(1000, 6))
     wrong = [iv.equivalence_test(row, np.zeros(6), margin=1.0) < 0.05 for row in draws]
     assert np.mean(wrong) < 0.075
-
-
-def test_rank_correlation_is_spearmans_and_its_interval_tells_chance_from_order() -> None:
-    rng = np.random.default_rng(0)
-    a, noise = rng.normal(size=60).round(1), rng.normal(size=60)
-    for b in (noise, a + 0.3 * noise, -np.exp(a)):
-        found = iv.correlation_bootstrap(a, b, seed=0)
-        assert found.estimate == pytest.approx(stats.spearmanr(a, b).statistic)
-    assert iv.correlation_bootstrap(a, -np.exp(a), seed=0).high < -0.99
-    chance = iv.correlation_bootstrap(a, noise, seed=0)
-    assert chance.low < 0 < chance.high
-    assert iv.correlation_bootstrap(a, np.ones(60), seed=0) == (0, 0, 0)

@@ -56,22 +56,6 @@ def two_way_bootstrap(
     return _percentiles(values.mean(), np.einsum("bi,ij,bj->b", rows, values, columns, optimize=True), level)
 
 
-def correlation_bootstrap(a: Sample, b: Sample, *, seed: int, level: float = 0.95, resamples: int = 2000) -> Interval:
-    """Spearman's rank correlation of paired values and its bootstrap interval over the pairs; ties share a rank.
-
-    A sample in which nothing varies has no correlation and counts as zero.
-    """
-    a, b = _several(a), _several(b)
-    drawn = np.random.default_rng(seed).integers(len(a), size=(resamples, len(a)))
-    return _percentiles(_rank_correlation(a[None], b[None])[0], _rank_correlation(a[drawn], b[drawn]), level)
-
-
-def _rank_correlation(a: Float[np.ndarray, "n m"], b: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
-    x, y = (ranks - ranks.mean(1, keepdims=True) for ranks in (stats.rankdata(of, axis=1) for of in (a, b)))
-    size = np.sqrt((x**2).sum(1) * (y**2).sum(1))
-    return np.divide((x * y).sum(1), size, out=np.zeros(len(x)), where=size > 0)
-
-
 def prediction_interval(values: Sample, *, level: float = 0.95) -> Interval:
     """Where the next seeded run falls, for normal ``values``: mean +- t s sqrt(1 + 1/n); ValueError below two runs."""
     values = _several(values)

@@ -85,7 +85,7 @@ def _each(function: Callable, tasks: list, *, label: str) -> list:
 
 def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:
     """Points on the true surface of each shape."""
-    return [surface_cloud(read_mesh_artefact(folder, entry), points) for entry in entries]
+    return [_cloud(read_mesh_artefact(folder, entry), points) for entry in entries]
 
 
 def cloud_distances(
@@ -107,10 +107,9 @@ def surface_distances(
     matrix = np.full((len(surfaces), len(training)), FAILED_DISTANCE)
     full = [i for i, surface in enumerate(surfaces) if len(surface.mesh.faces)]
     if full:
-        matrix[full] = cloud_distances([surface_cloud(surfaces[i].mesh, points) for i in full], training)
+        matrix[full] = cloud_distances([_cloud(surfaces[i].mesh, points) for i in full], training)
     return matrix
 
 
-def surface_cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
-    """So many points on a mesh."""
+def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
     return sample_surface(mesh, points, np.random.default_rng(0)).points

@@ -9,10 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowsdf.conventions import Mesh
 from flowsdf.evaluation.generative import generative_scores, memorisation, pairwise_chamfer
+from flowsdf.geometry.mesh import sample_surface
 from flowsdf.models.encoding import POSE_DIM
 from flowsdf.studies.image_to_latent import Predictor, Views, predict
-from flowsdf.studies.scoring import clouds, surface_cloud
+from flowsdf.studies.scoring import clouds
 from flowsdf.studies.weight_answers import surfaces
 from flowsdf.studies.weight_shapes import Shapes
 
@@ -60,8 +62,7 @@ def scores(
         chosen = np.sort(random.permutation(len(training))[:count])
         full = [surface.mesh for surface in surfaces(vectors, shapes, resolution)]
         failed = sum(not len(mesh.faces) for mesh in full)
-        points_of = [surface_cloud(m, points) if len(m.faces) else np.full((points, 3), CORNER) for m in full]
-        generated = np.stack(points_of)
+        generated = np.stack([_cloud(mesh, points) for mesh in full])
         to_training = pairwise_chamfer(generated, training)
         among_own = pairwise_chamfer(generated, generated)
         told = generative_scores(among_own, to_training[:, chosen], among[np.ix_(chosen, chosen)], seed=seed)
@@ -69,3 +70,9 @@ def scores(
         intervals = {f"{score} {end}": told[end][score] for score in told.index for end in ("mean", "low", "high")}
         table.append({"row": name, "n": count, "failed": failed, **intervals, "new": float(np.median(new))})
     return pd.DataFrame(table)
+
+
+def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
+    if not len(mesh.faces):
+        return np.full((points, 3), CORNER)
+    return sample_surface(mesh, points, np.random.default_rng(0)).points

@@ -1,0 +1,19 @@
+"""Rank correlation against scipy's, and its interval."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from flowsdf.evaluation.correlation import correlation_bootstrap
+
+
+def test_rank_correlation_is_spearmans_and_its_interval_tells_chance_from_order() -> None:
+    rng = np.random.default_rng(0)
+    a, noise = rng.normal(size=60).round(1), rng.normal(size=60)
+    for b in (noise, a + 0.3 * noise, -np.exp(a)):
+        found = correlation_bootstrap(a, b, seed=0)
+        assert found.estimate == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert correlation_bootstrap(a, -np.exp(a), seed=0).high < -0.99
+    chance = correlation_bootstrap(a, noise, seed=0)
+    assert chance.low < 0 < chance.high
+    assert correlation_bootstrap(a, np.ones(60), seed=0) == (0, 0, 0)
