@@ -90,7 +90,7 @@ chapters: $(CHAPTERS)
 01_pershape: 00_data
 02_weight_dit: 01_pershape 00_data
 06_image_cond_weights: 01_pershape 00_data
-07_multiview_cond: 01_pershape 00_data
+07_multiview_cond: 06_image_cond_weights 01_pershape 00_data
 08_no_standardization: 07_multiview_cond 01_pershape 00_data
 09_no_dropout: 06_image_cond_weights 07_multiview_cond 08_no_standardization 01_pershape 00_data
 10_weight_autoencoder: 01_pershape 00_data

@@ -5,8 +5,8 @@
 # nearly the same weights: the same four training shapes rank first, and the answer is nearer to them than to its
 # target. The loss stays where it is, at every noise level.
 #
-# **What would refute it:** answers that rank their own shape first; or a collapse that a network shown the wrong images
-# does not share, since then the images do arrive.
+# **What would refute it:** answers that rank their own shape first; or answers that are unlike those of a network that
+# never saw an image, since then the images do arrive.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -24,6 +24,7 @@ rate = 1.0e-3
 ema = 0.99
 decoded = 8
 resolution = 64
+most = 0
 seed = 0
 
 # %%
@@ -34,12 +35,12 @@ from flowsdf.evaluation import collapse
 from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
 from flowsdf.models.weight_dit import TOKENS, WeightDiT
 from flowsdf.report import figures, results
-from flowsdf.studies import image_to_latent, weight_answers, weight_diffusion, weight_shapes
+from flowsdf.studies import weight_answers, weight_diffusion, weight_shapes
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("06_image_cond_weights", globals())
 prepared, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
-shapes = weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape"))
+shapes = weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape"), most=most)
 setup = weight_diffusion.PHASES["06"]
 own = np.arange(len(shapes.entries))
 
@@ -73,31 +74,34 @@ kinds = weight_answers.kinds(shapes, seed=seed)
 results.save_table(chapter, kinds, "kinds", caption="Made-up answers, and what the ranking by cosine makes of them.")
 said = dict(zip(kinds.answers, kinds["ranking by cosine"], strict=True))
 deserved = dict(zip(kinds.answers, kinds.deserved, strict=True))
-three = ("mean", "truth and noise", "truth")
+wrong = [name for name in said if said[name] != deserved[name]]
 results.record_metrics(
     chapter,
-    {"ranking_separates": float(all(said[name] == deserved[name] for name in three))}
+    {"ranking_separates": float(not wrong), "ranking_misread": len(wrong)}
     | {"ranking_positive_control": float(said["truth"] == "recall")}
-    | {"ranking_negative_control": float(said["another's"] == "recall")}
-    | {"weak_follower_called_collapsed": float(said["nudged"] == "collapse")},
+    | {"ranking_negative_control": float(said["another's"] == "recall")},
 )
+if wrong:
+    results.say(chapter, "The ranking by cosine misreads: " + "; ".join(f"{n}, as {said[n]}" for n in wrong) + ".")
 
 # %% [markdown]
-# The last line is the trap: answers that move three hundredths of the way from the mean to the truth follow every image
-# without error, and the ranking by cosine calls them collapsed. After the mean is subtracted the ranking sees it.
+# Two of these are traps. Noise about the mean is nearest to the most central shapes, whatever it is nearest for; and
+# answers that move three hundredths of the way from the mean to the truth follow every image without error. *Kind*
+# looks at the answers less the mean, and at how far they spread: constant, scatter, following, or recall.
 
 # %% [markdown]
 # ## Training, with two controls
 #
-# One control pairs every shape with another's views. The other has eight shapes and twice the steps: a network that
-# could not even learn those would prove nothing.
+# One control never sees a view. The other has eight shapes and twice the steps: a network that could not even learn
+# those would prove nothing.
 
 # %%
 numbers = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
 numbers |= {"steps": steps} | setup._asdict()
 few = weight_shapes.first(shapes, eight)
 jobs = {"one view": weight_shapes.job(shapes, numbers)}
-jobs["wrong views"] = weight_shapes.job(weight_shapes.mispaired(shapes, seed=seed), numbers)
+unseen = weight_shapes.blind(shapes)
+jobs["no views"] = weight_shapes.job(unseen, numbers)
 jobs["eight shapes"] = weight_shapes.job(few, numbers | {"steps": eight_steps})
 fitted = fits.fit_all(jobs, store=store)
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
@@ -114,8 +118,10 @@ results.record_metrics(chapter, {"weight_dit_loss_15k": float(half), "weight_dit
 # surfaces of the decoded answers. The null answers every image with the mean.
 
 # %%
-of_few = {"eight shapes": fitted.pop("eight shapes")}
-models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+of_few, of_blind = ({name: fitted.pop(name)} for name in ("eight shapes", "no views"))
+asked = {"heads": heads, "views": setup.views, "seed": seed}
+models, given, codes = weight_answers.answers(fitted, shapes, **asked)
+codes |= weight_answers.answers(of_blind, unseen, **asked)[2]
 ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 caption = "The test of collapse; and how far answers spread, and in the right direction, once the mean is subtracted."
@@ -125,17 +131,20 @@ by = facts.set_index("run")
 results.record_metrics(
     chapter,
     {"weight_dit_collapsed": by.collapsed["one view"]}
-    | {"wrong_views_collapsed": by.collapsed["wrong views"], "cosine_to_target": by.to_target["one view"]}
+    | {"no_views_collapsed": by.collapsed["no views"], "cosine_to_target": by.to_target["one view"]}
     | {"cosine_to_attractors": by.to_attractors["one view"], "spread": by.spread["one view"]}
     | {"direction": by.direction["one view"], "own_first_centred": by.own["one view"]}
-    | {"own_first_wrong_views": by.own["wrong views"]}
+    | {"own_first_no_views": by.own["no views"], "own_first_by_chance": 1 / len(own)}
+    | {"spread_no_views": by.spread["no views"], "one_view_iou": by.IoU["one view"], "no_views_iou": by.IoU["no views"]}
     | weight_answers.controls(shapes, seed=seed),
 )
 results.say(
     chapter,
-    "The cosine to the target is {cosine_to_target:.4f}, to the four shapes that rank first "
-    "{cosine_to_attractors:.4f}. Less the mean, the own shape is first for {own_first_centred:.0%} of images, and for "
-    "{own_first_wrong_views:.0%} after training with the wrong ones; answers spread {spread:.2f} as far as the truth.",
+    "The cosine to the target is {cosine_to_target:.4f}, to the shapes that rank first most often "
+    "{cosine_to_attractors:.4f}. Less the mean, the own shape is first for {own_first_centred:.0%} of the images "
+    "({own_first_no_views:.0%} without views, {own_first_by_chance:.0%} by chance). The answers spread {spread:.2f} "
+    f"as far as the truth does ({{spread_no_views:.2f}} without views): they are read as {by.kind['one view']}. Their "
+    "fields have an IoU of {one_view_iou:.2f} with the own decoders, {no_views_iou:.2f} without views.",
 )
 
 # %% [markdown]
@@ -159,21 +168,21 @@ results.record_metrics(
     | {"x0_loss_min": times["x0 loss"].min(), "x0_loss_max": times["x0 loss"].max()}
     | {"x0_loss_t0": times["x0 loss"][0]},
 )
-strength = image_to_latent.condition_strength(models["one view"], given, seed=seed)
-results.record_metrics(chapter, {f"weight_{name}": value for name, value in strength.items()})
+turned = weight_answers.nudge(models["one view"], given, seed=seed)
+results.record_metrics(chapter, {"weight_condition_contribution": turned})
 results.say(
     chapter,
-    "The loss is {x0_loss_min:.3f} to {x0_loss_max:.3f}. The view changes {weight_condition_contribution:.1%} of an "
-    "answer, against that to the mean view.",
+    "The loss is {x0_loss_min:.3f} to {x0_loss_max:.3f}. The view turns an answer by "
+    "{weight_condition_contribution:.1%}: one less the cosine to the answer that the same noise gives without a view.",
 )
 
 # %% [markdown]
-# ## Eight shapes: learned by heart, and not found again
+# ## Eight shapes: learned by heart, and found again?
 #
 # The control's loss by noise level, and its answers to the views of its eight shapes.
 
 # %%
-networks, views_of_few, codes_of_few = weight_answers.answers(of_few, few, heads=heads, views=setup.views, seed=seed)
+networks, views_of_few, codes_of_few = weight_answers.answers(of_few, few, **asked)
 by_heart = weight_answers.by_time(networks["eight shapes"], few, views_of_few, seed=seed)
 results.save_table(chapter, by_heart, "eight_by_time", caption="Eight shapes: the x0 loss by timestep.")
 followed = collapse.following(codes_of_few["eight shapes"].numpy(), few.vectors.numpy(), own[: len(few.entries)])
@@ -185,9 +194,9 @@ results.record_metrics(
 )
 results.say(
     chapter,
-    "At $t = 200$ the loss is {eight_loss_t200:.4f}, and {eight_wrong_loss_t200:.4f} with the wrong views. Asked with "
-    "views alone, the own shape is first for {eight_own:.0%} of them, and the answers have an IoU of {eight_iou:.2f} "
-    "with the own decoders.",
+    "At $t = 200$ the loss is {eight_loss_t200:.4f}, and {eight_wrong_loss_t200:.4f} with the wrong views. From the "
+    "views alone, its own shape ranks first for {eight_own:.0%} of them, and the answers have an IoU of "
+    "{eight_iou:.2f} with the own decoders.",
 )
 if chapter.metrics["eight_wrong_loss_t200"] < 0.1:
     results.say(

@@ -33,9 +33,25 @@ def test_the_ranking_calls_a_weak_follower_collapsed_and_the_centred_one_does_no
 ) -> None:
     nudged, mean = answers["nudged"][0], answers["mean"][0]
     assert collapse.reading(nudged, cloud, OWN) == "collapse"
+    assert collapse.kind(nudged, cloud, OWN) == "follows" and collapse.kind(mean, cloud, OWN) == "constant"
     followed, constant = (collapse.following(of, cloud, OWN) for of in (nudged, mean))
     assert followed["own"] == 1 and followed["direction"] > 0.99 and followed["spread"] == pytest.approx(0.03)
     assert constant["own"] < 0.2 and abs(constant["direction"]) < 0.1
+
+
+def test_the_ranking_calls_scatter_about_the_mean_collapsed_and_the_kind_does_not(
+    answers: dict, cloud: np.ndarray
+) -> None:
+    scatter = answers["mean and noise"][0]
+    assert collapse.reading(scatter, cloud, OWN) == "collapse"
+    assert collapse.kind(scatter, cloud, OWN) == "scatter"
+    assert collapse.kind(answers["truth"][0], cloud, OWN) == "recall"
+    assert collapse.kind(answers["another's"][0], cloud, OWN) == "scatter"
+
+
+def test_answers_near_nothing_have_not_collapsed(cloud: np.ndarray) -> None:
+    noise = np.random.default_rng(3).standard_normal(cloud.shape) + 0.02 * cloud.mean(0)
+    assert collapse.collapse(noise, cloud, OWN)["collapsed"] == 0
 
 
 def test_a_constant_answer_has_one_attractor_the_most_central_code(cloud: np.ndarray) -> None:
@@ -54,7 +70,7 @@ def test_the_numbers_of_collapse_against_a_slow_count() -> None:
         return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
     first = [max(range(9), key=lambda i: similar(p, codes[i])) for p in predictions]
-    four = sorted(range(9), key=lambda i: (-first.count(i), i))[:4]
+    four = [i for i in sorted(range(9), key=lambda i: (-first.count(i), i))[:4] if i in first]
     told = collapse.collapse(predictions, codes, targets)
     assert told["attractor_share"] == pytest.approx(sum(i in four for i in first) / 7)
     assert told["to_target"] == pytest.approx(

@@ -81,5 +81,5 @@ def test_error_on_idle_units_changes_nothing(vectors: torch.Tensor) -> None:
 
 def test_broken_needs_an_excellent_cosine_and_lost_shapes() -> None:
     whole, lost = np.ones(20), np.r_[np.zeros(3), np.ones(17)]
-    assert study.broken(np.full(20, 0.995), lost) == 1
-    assert study.broken(np.full(20, 0.995), whole) == study.broken(np.full(20, 0.98), lost) == 0
+    assert study.broken(np.full(20, 0.995), lost, 0.98) == 1
+    assert study.broken(np.full(20, 0.995), whole, 0.98) == study.broken(np.full(20, 0.985), lost, 0.98) == 0

@@ -26,7 +26,7 @@ def balls() -> weight_shapes.Shapes:
 
 
 def test_blind_shapes_have_one_view_that_says_nothing(balls: weight_shapes.Shapes) -> None:
-    of = weight_samples.blind(balls)
+    of = weight_shapes.blind(balls)
     assert of.features.shape == (3, 1, 6) and not of.features.any() and len(of.cameras) == 1
     assert of.keys != balls.keys and torch.equal(of.vectors, balls.vectors)
 
@@ -39,7 +39,7 @@ def test_the_scores_tell_copies_from_nothing(balls: weight_shapes.Shapes, monkey
     rows["nothing"] = torch.zeros_like(balls.vectors)
     table = weight_samples.scores(rows, balls, Path(), resolution=24, points=200, seed=0).set_index("row")
     assert table.failed["training shapes"] == 0 and table.failed["nothing"] == 3
-    assert table.new["training shapes"] < 0.2 < table.new["nothing"]
+    assert table.new["training shapes"] < 0.4 and np.isnan(table.new["nothing"])
     assert (
         table["cov mean"]["training shapes"] == 1
         and table["mmd mean"]["training shapes"] < 0.1 * table["mmd mean"]["nothing"]

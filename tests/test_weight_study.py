@@ -79,13 +79,6 @@ def test_the_field_loss_of_the_mean_is_one_and_training_lowers_it(
     assert predictor.mean.shape == shapes.vectors[0].shape
 
 
-def test_mispaired_views_are_all_anothers(shapes: weight_shapes.Shapes) -> None:
-    other = weight_shapes.mispaired(shapes, seed=0)
-    assert torch.equal(other.vectors, shapes.vectors) and other.keys != shapes.keys
-    assert all(not torch.equal(a, b) for a, b in zip(other.features, shapes.features, strict=True))
-    assert sorted(other.features.sum((1, 2)).tolist()) == pytest.approx(sorted(shapes.features.sum((1, 2)).tolist()))
-
-
 def test_the_iou_of_balls_is_the_ratio_of_their_volumes(shapes: weight_shapes.Shapes) -> None:
     same = weight_answers.field_ious(shapes.vectors, shapes.vectors, shapes)
     assert (same == 1).all()
@@ -111,4 +104,11 @@ def test_the_made_up_answers_are_read_as_they_deserve(shapes: weight_shapes.Shap
     told = weight_answers.controls(shapes, seed=0)
     assert told["collapse_negative_control"] == 0
     table = weight_answers.kinds(shapes, seed=0)
-    assert list(table.deserved) == ["collapse", "recall", "noise", "retrieval", "follows"]
+    assert list(table.deserved) == ["collapse", "noise", "recall", "noise", "retrieval", "follows"]
+
+
+def test_the_error_of_noise_says_what_a_field_is_worth_and_chance_does_not(shapes: weight_shapes.Shapes) -> None:
+    many = shapes.vectors.repeat(5, 1)
+    told = weight_answers.error_against_iou(many, many.roll(1, 0), shapes, seed=0, points=500).set_index("pairs")
+    assert told.high["noise of many sizes"] < -0.3
+    assert told.low["nothing to do with each other"] > -0.3 and told.high["nothing to do with each other"] < 0.3

@@ -6,36 +6,40 @@ Arrays of n predicted codes against m training codes, d numbers each; ``targets`
 import numpy as np
 from jaxtyping import Float, Int
 
-from flowsdf.evaluation.diagnostics import Codes, Targets, centred_cosine, cosine
+from flowsdf.evaluation.diagnostics import Codes, Targets, centred_cosine, cosine, pairwise_cosine
 
 FOUR = 4  # attractors, as in the thesis
 ALL_ALIKE = 0.5  # of the inputs, for which one of the same four ranks first, from which on answers have collapsed
 USUAL = 0.9  # of the inputs
+STILL = 0.1  # of the codes' spread, below which answers are all alike
 HALF_WAY = 0.5  # from the mean cosine between training codes to one: what a recalled code exceeds
 
 
 def attractors(predictions: Codes, training: Float[np.ndarray, "m d"]) -> tuple[Int[np.ndarray, " k"], float]:
-    """The FOUR codes that most often rank first by cosine, and the share of the inputs for which one of them does."""
+    """The codes, at most FOUR, that most often rank first by cosine, and the share of inputs for which one does."""
     frequency = np.bincount(cosine(predictions, training).argmax(1), minlength=len(training))
     found = np.argsort(-frequency, kind="stable")[:FOUR]
+    found = found[frequency[found] > 0]
     return found, float(frequency[found].sum() / len(predictions))
 
 
 def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
     """The thesis's finding as a test: ``collapsed`` is 1 if the same four rank first for most inputs and are nearer.
 
-    For ``attractor_share`` of the inputs one of the four is first, and the mean cosine to the four, ``to_attractors``,
-    exceeds that to the own target, ``to_target``. A constant answer collapses; the truth does not.
+    For ``attractor_share`` of the inputs one of the four is first; the mean cosine to the four, ``to_attractors``,
+    exceeds that to the own target, ``to_target``, and that between training codes, without which answers are near
+    nothing. A constant answer collapses; the truth does not.
     """
     similarity = cosine(predictions, training)
     found, share = attractors(predictions, training)
     to_target = similarity[np.arange(len(targets)), targets].mean()
     to_attractors = similarity[:, found].mean()
+    nearer = to_attractors > max(to_target, pairwise_cosine(training)["mean"])
     return {
         "attractor_share": share,
         "to_target": float(to_target),
         "to_attractors": float(to_attractors),
-        "collapsed": float(share >= ALL_ALIKE and to_attractors > to_target),
+        "collapsed": float(share >= ALL_ALIKE and nearer),
     }
 
 
@@ -48,7 +52,7 @@ def reading(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Tar
     if collapse(predictions, training, targets)["collapsed"]:
         return "collapse"
     similarity = cosine(predictions, training)
-    between = cosine(training, training)[np.triu_indices(len(training), 1)].mean()
+    between = pairwise_cosine(training)["mean"]
     near = (similarity.max(1) > between + HALF_WAY * (1 - between)).mean() >= USUAL
     own = (similarity.argmax(1) == targets).mean() >= USUAL
     return {(True, True): "recall", (True, False): "noise", (False, True): "retrieval"}.get((own, near), "nothing")
@@ -70,19 +74,34 @@ def following(predictions: Codes, training: Float[np.ndarray, "m d"], targets: T
     }
 
 
+def kind(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> str:
+    """What answers are once the mean is subtracted, a word that the ranking by cosine cannot give.
+
+    ``constant`` if they hardly spread; ``recall`` if the own code is first and near; ``follows`` if it is first for at
+    least half of the inputs; else ``scatter``, which no input directs.
+    """
+    told = following(predictions, training, targets)
+    if told["own"] >= USUAL and told["direction"] >= HALF_WAY and told["spread"] >= HALF_WAY:
+        return "recall"
+    if told["own"] >= HALF_WAY:
+        return "follows"
+    return "constant" if told["spread"] < STILL else "scatter"
+
+
 def synthetic(
     training: Float[np.ndarray, "m d"], random: np.random.Generator, *, nudge: float = 0.03
 ) -> dict[str, tuple[Codes, str]]:
-    """Answers of known kinds to every training input, each with the word it deserves.
+    """Answers of known kinds to every training input, each with the word that the thesis's reading should have for it.
 
-    The mean code but for a trace of noise; the truth; the truth with noise of three times its distance from the mean;
-    another shape's code; and the mean code moved ``nudge`` of the way to the truth, which is no collapse: it follows.
+    The mean code but for a trace of noise; the mean with noise as large as what shapes differ by; the truth, also with
+    three times that noise; another shape's code; and the mean moved ``nudge`` of the way to the truth, which follows.
     """
     mean, count = training.mean(0), len(training)
     size = np.sqrt(np.square(training - mean).mean())
     noise = random.standard_normal(training.shape)
     return {
         "mean": (mean + 0.01 * size * noise, "collapse"),
+        "mean and noise": (mean + size * noise, "noise"),
         "truth": (training, "recall"),
         "truth and noise": (training + 3 * size * noise, "noise"),
         "another's": (training[(np.arange(count) + 1) % count], "retrieval"),

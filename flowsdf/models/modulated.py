@@ -10,8 +10,8 @@ from flowsdf.models.pershape import layers_of
 class Modulated(nn.Module):
     """Code (d) -> the weight vector of a decoder: per layer W + U diag(M c) V and b + B c, all but c shared.
 
-    The anchor's W and b train too. U V starts as noise and M and B as little of it, so that all codes begin at the
-    anchor. A vector is one of ``PerShape``'s.
+    The anchor's W and b train too. U, V, M and B start as noise; a code of zero gives the anchor. A vector is one of
+    ``PerShape``'s.
     """
 
     def __init__(

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import collapse
+from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import derangement, diagnose
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
 from flowsdf.studies import image_to_latent, pershape, scoring
 from flowsdf.studies.image_to_latent import Predictor, Views
 from flowsdf.studies.unseen import inputs
+from flowsdf.studies.weight_autoencoder import errors
 from flowsdf.studies.weight_shapes import Shapes
 from flowsdf.train.fits import Fit
 
@@ -40,12 +42,12 @@ def judged(
     """The ``rankings`` of several runs: the table of ranks, and that of collapse."""
     found = {n: rankings(of, shapes, prepared, decoded=decoded, resolution=resolution) for n, of in codes.items()}
     ranks = pd.concat(table.assign(run=n).rename_axis("ranking").reset_index() for n, (table, _) in found.items())
-    return ranks.set_index("run").reset_index(), pd.DataFrame([{"run": n} | facts for n, (_, facts) in found.items()])
+    return ranks.set_index("run").reset_index(), pd.DataFrame([{"run": n, **facts} for n, (_, facts) in found.items()])
 
 
 def rankings(
     codes: Float[Tensor, "n w"], shapes: Shapes, prepared: Path, *, decoded: int, resolution: int
-) -> tuple[pd.DataFrame, dict[str, float]]:
+) -> tuple[pd.DataFrame, dict[str, float | str]]:
     """How the own shape ranks by cosine, centred cosine and surface, of the first ``decoded``; and collapse.
 
     ``codes`` are the answers to the training shapes' own views.
@@ -56,7 +58,8 @@ def rankings(
     )
     table = diagnose(predictions, training, own, surface_distances=distances)
     facts = collapse.collapse(predictions, training, own) | collapse.following(predictions, training, own)
-    return table, facts | {"IoU": float(field_ious(codes, shapes.vectors, shapes).mean())}
+    iou = float(field_ious(codes, shapes.vectors, shapes).mean())
+    return table, facts | {"kind": collapse.kind(predictions, training, own), "IoU": iou}
 
 
 @torch.no_grad()
@@ -71,6 +74,29 @@ def field_ious(
         both, either = (ours & true).sum(1), (ours | true).sum(1)
         ious.append(torch.where(either > 0, both / either.clamp_min(1), 1.0))
     return torch.cat(ious).numpy()
+
+
+def error_against_iou(
+    vectors: Float[Tensor, "s w"], back: Float[Tensor, "s w"], shapes: Shapes, *, seed: int, points: int = 20_000
+) -> pd.DataFrame:
+    """The rank correlation over shapes of a reconstruction's weight error with the IoU of its field, with intervals.
+
+    Beside it two whose answer is known: noise of very different sizes, and numbers that know nothing of each other.
+    """
+    random = np.random.default_rng(seed)
+    scales = torch.logspace(-2, 0, len(vectors))[:, None] * vectors.square().mean(1, keepdim=True).sqrt()
+    noisy = vectors + scales * torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed))
+    iou, iou_of_noise = (field_ious(of, vectors, shapes, points=points) for of in (back, noisy))
+    error, of_noise = errors(vectors, back), errors(vectors, noisy)
+    pairs = {
+        "squared error": (error["mse"], iou),
+        "cosine": (error["cosine"], iou),
+        "noise of many sizes": (of_noise["mse"], iou_of_noise),
+        "nothing to do with each other": tuple(random.normal(size=(2, 1000))),
+    }
+    return pd.DataFrame(
+        {"pairs": name, **correlation_bootstrap(a, b, seed=seed)._asdict()} for name, (a, b) in pairs.items()
+    )
 
 
 def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
@@ -92,6 +118,13 @@ def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) ->
     )
 
 
+def nudge(predictor: Predictor, views: Views, *, seed: int) -> float:
+    """By how much the views turn an answer: one less the mean cosine to the answer without views, from one noise."""
+    nothing = Views(torch.zeros_like(views.features), torch.zeros_like(views.poses), views.mask)
+    seen, blank = (image_to_latent.predict(predictor, of, seed=seed) for of in (views, nothing))
+    return float(1 - torch.nn.functional.cosine_similarity(seen, blank).mean())
+
+
 def controls(shapes: Shapes, *, seed: int) -> dict[str, float]:
     """The test of collapse on the mean of all weights with a trace of noise, and on the truth."""
     training = shapes.vectors.numpy()
@@ -106,8 +139,8 @@ def kinds(shapes: Shapes, *, seed: int) -> pd.DataFrame:
     rows = []
     for name, (of, word) in collapse.synthetic(training, np.random.default_rng(seed)).items():
         facts = collapse.collapse(of, training, own) | collapse.following(of, training, own)
-        said = collapse.reading(of, training, own)
-        rows.append({"answers": name, "deserved": word, "ranking by cosine": said, **facts})
+        said = {"ranking by cosine": collapse.reading(of, training, own), "kind": collapse.kind(of, training, own)}
+        rows.append({"answers": name, "deserved": word, **said, **facts})
     return pd.DataFrame(rows)
 
 

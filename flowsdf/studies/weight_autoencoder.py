@@ -15,7 +15,7 @@ from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at
 from flowsdf.train.progress import follow
 
 ALIKE = 0.5  # of the largest errors in the same places, from which on they land alike
-EXCELLENT, LOST, TENTH = 0.99, 0.5, 0.1  # cosine, IoU, and share of shapes, by which meshes are broken all the same
+LOST, TENTH = 0.5, 0.1  # IoU below which a shape is lost, and the share of shapes that is too many
 
 
 def fit_autoencoder(
@@ -118,16 +118,19 @@ def lands_differently(vectors: Float[Tensor, "s w"], back: Float[Tensor, "s w"])
     return float(shared_error(vectors, back) < ALIKE)
 
 
-def broken(cosines: Float[np.ndarray, " s"], ious: Float[np.ndarray, " s"]) -> float:
-    """1 if the mean cosine is EXCELLENT and at least a tenth of the shapes have lost half of themselves, else 0."""
-    return float(cosines.mean() >= EXCELLENT and (ious < LOST).mean() >= TENTH)
+def broken(cosines: Float[np.ndarray, " s"], ious: Float[np.ndarray, " s"], null: float) -> float:
+    """1 if the cosine is excellent and at least a tenth of the shapes have lost half of themselves, else 0.
+
+    Excellent is a mean cosine that leaves less than half of what the mean vector, of cosine ``null``, leaves to one.
+    """
+    return float(1 - cosines.mean() < (1 - null) / 2 and (ious < LOST).mean() >= TENTH)
 
 
 @torch.no_grad()
 def idle_units(
     vectors: Float[Tensor, "s w"], points: Float[Tensor, "p 3"], size: dict
 ) -> list[Bool[Tensor, "s width"]]:
-    """Per hidden layer, which units of each shape's decoder are zero at all points."""
+    """Per hidden layer, which units of each shape's ReLU decoder are zero at all points."""
     h, idle = positional_encoding(points, BANDS).expand(len(vectors), -1, -1), []
     for weight, bias in layers_of(vectors, size["width"], size["depth"], sine=size["sine"])[:-1]:
         h = torch.relu(torch.baddbmm(bias[:, None], h, weight.mT))

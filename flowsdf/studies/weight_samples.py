@@ -10,10 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowsdf.conventions import Mesh
-from flowsdf.evaluation.generative import generative_scores, memorisation, pairwise_chamfer
+from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
 from flowsdf.geometry.mesh import sample_surface
-from flowsdf.models.encoding import POSE_DIM
-from flowsdf.studies.image_to_latent import Predictor, Views, predict
+from flowsdf.studies.image_to_latent import Predictor, choose_views, predict
 from flowsdf.studies.scoring import clouds
 from flowsdf.studies.weight_answers import surfaces
 from flowsdf.studies.weight_shapes import Shapes
@@ -21,23 +20,21 @@ from flowsdf.studies.weight_shapes import Shapes
 CORNER = 1.0  # of the frame: where all points of a sample without a surface are put
 
 
-def blind(shapes: Shapes) -> Shapes:
-    """The shapes with one view each that says nothing."""
-    nothing = torch.zeros_like(shapes.features[:, :1])
-    return shapes._replace(features=nothing, cameras=shapes.cameras[:1], keys=shapes.keys | {"views": "none"})
-
-
 def drawn(predictor: Predictor, shapes: Shapes, count: int, *, seed: int) -> Float[Tensor, "n w"]:
-    """Weight vectors from noise, by a network that was trained on ``blind`` shapes."""
-    features = torch.zeros(count, 1, shapes.features.shape[-1])
-    views = Views(features, torch.zeros(count, 1, POSE_DIM), torch.ones(count, 1, dtype=torch.bool))
+    """Weight vectors from noise, by a network that was trained on blind shapes."""
+    nothing, first = torch.zeros(count, 1, shapes.features.shape[-1]), torch.zeros(count, 1, dtype=torch.long)
+    views = choose_views(nothing, shapes.cameras[:1], first, torch.ones(count, dtype=torch.long))
     return predict(predictor, views, seed=seed).cpu()
 
 
 def trivial(vectors: Float[Tensor, "s w"], count: int, *, seed: int) -> dict[str, Float[Tensor, "n w"]]:
-    """What needs no network, at most as many as there are: copies, means of two, noisy copies, weights drawn alone."""
+    """What needs no network, ``count`` of each or as many as there are shapes.
+
+    Copies, means of two different shapes, noisy copies, and every weight drawn for itself.
+    """
     random = torch.Generator().manual_seed(seed)
-    one, other = (vectors[torch.randperm(len(vectors), generator=random)[:count]] for _ in range(2))
+    order = torch.randperm(len(vectors), generator=random)
+    one, other = vectors[order[:count]], vectors[order.roll(1)[:count]]
     noise = vectors.std(0) * torch.randn(one.shape, generator=random)
     return {
         "training shapes": one,
@@ -52,23 +49,25 @@ def scores(
 ) -> pd.DataFrame:
     """Per row: MMD, COV and 1-NNA against as many training shapes, how many samples failed, and how new they are.
 
-    ``new`` is the distance to the nearest training shape over the training shapes' own: 0 is a copy.
+    ``new`` is the median distance of the samples with a surface to the nearest training shape, the root of CD-L2, over
+    the training shapes' own median: 0 is a copy; NaN where no sample has a surface.
     """
     random = np.random.default_rng(seed)
     training = np.stack(clouds(prepared, shapes.entries, points=points))
-    among, table = pairwise_chamfer(training, training), []
+    among, order, table = pairwise_chamfer(training, training), random.permutation(len(training)), []
+    own = np.median(np.sqrt((among + np.diag(np.full(len(among), np.inf))).min(1)))
     for name, vectors in rows.items():
         count = len(vectors)
-        chosen = np.sort(random.permutation(len(training))[:count])
+        chosen = np.sort(order[:count])
         full = [surface.mesh for surface in surfaces(vectors, shapes, resolution)]
-        failed = sum(not len(mesh.faces) for mesh in full)
+        whole = [i for i, mesh in enumerate(full) if len(mesh.faces)]
         generated = np.stack([_cloud(mesh, points) for mesh in full])
         to_training = pairwise_chamfer(generated, training)
         among_own = pairwise_chamfer(generated, generated)
         told = generative_scores(among_own, to_training[:, chosen], among[np.ix_(chosen, chosen)], seed=seed)
-        new = memorisation(to_training, among)
+        new = np.median(np.sqrt(to_training[whole].min(1))) / own if whole else np.nan
         intervals = {f"{score} {end}": told[end][score] for score in told.index for end in ("mean", "low", "high")}
-        table.append({"row": name, "n": count, "failed": failed, **intervals, "new": float(np.median(new))})
+        table.append({"row": name, "n": count, "failed": count - len(whole), **intervals, "new": float(new)})
     return pd.DataFrame(table)
 
 

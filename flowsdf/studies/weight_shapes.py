@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from flowsdf.data import artefacts
 from flowsdf.data.manifest import Entry
-from flowsdf.evaluation.diagnostics import derangement
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.studies.weight_diffusion import fit_weights
 from flowsdf.train import checkpoint
@@ -28,15 +26,16 @@ class Shapes(NamedTuple):
     keys: dict[str, str]  # what a fit on them depends on
 
 
-def shapes_of(prepared: Path, decoders: Path) -> Shapes:
-    """The shapes whose decoders chapter 01 left in ``decoders``, with their features in ``prepared``."""
+def shapes_of(prepared: Path, decoders: Path, *, most: int = 0) -> Shapes:
+    """The shapes whose decoders chapter 01 left in ``decoders``, with their features in ``prepared``; 0 for all."""
     tensors, facts = checkpoint.read(decoders / "warm.safetensors")
-    entries = artefacts.usable_shapes(prepared, "train")[: len(tensors["vectors"])]
+    vectors = tensors["vectors"][: most or None].clone()
+    entries = artefacts.usable_shapes(prepared, "train")[: len(vectors)]
     features = torch.as_tensor(artefacts.read_features(prepared, entries))
     cameras = torch.tensor(fibonacci_sphere(features.shape[1]), dtype=torch.float32)
     size = {name: facts["parameters"][name] for name in ("width", "depth", "sine")}
     keys = {e.name: e.stages["features"].key for e in entries} | {"decoders": facts["fingerprint"]}
-    return Shapes(entries, tensors["vectors"], features, cameras, size, keys)
+    return Shapes(entries, vectors, features, cameras, size, keys)
 
 
 def first(shapes: Shapes, count: int) -> Shapes:
@@ -45,10 +44,10 @@ def first(shapes: Shapes, count: int) -> Shapes:
     return shapes._replace(**kept, keys=shapes.keys | {"shapes": str(count)})
 
 
-def mispaired(shapes: Shapes, *, seed: int) -> Shapes:
-    """Every shape with another's views: a control that no image can help."""
-    other = torch.as_tensor(derangement(len(shapes.vectors), np.random.default_rng(seed)))
-    return shapes._replace(features=shapes.features[other], keys=shapes.keys | {"views": f"mispaired {seed}"})
+def blind(shapes: Shapes) -> Shapes:
+    """The shapes with one view each that says nothing: a control that no image can help."""
+    nothing = torch.zeros_like(shapes.features[:, :1])
+    return shapes._replace(features=nothing, cameras=shapes.cameras[:1], keys=shapes.keys | {"views": "none"})
 
 
 def job(shapes: Shapes, parameters: dict) -> Job:
