@@ -31,6 +31,7 @@ seed = 0
 import numpy as np
 import torch
 
+from flowsdf.data import features
 from flowsdf.evaluation import collapse
 from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
 from flowsdf.models.weight_dit import TOKENS, WeightDiT
@@ -221,4 +222,5 @@ results.save_figure(chapter, figure, "meshes", caption="Decoded weights.", key=T
 
 # %%
 results.record_claims(chapter, ["W1", "W2", "W3", "W5", "W6", "W7", "W12"])
-results.finish(chapter, inputs=shapes.keys)
+encoder = features.load_encoder()
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)

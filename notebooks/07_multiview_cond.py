@@ -28,6 +28,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 
+from flowsdf.data import features
 from flowsdf.evaluation import collapse
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
@@ -100,4 +101,5 @@ results.save_figure(chapter, figure, "views", caption="What more views add.", ke
 
 # %%
 results.record_claims(chapter, ["W8"])
-results.finish(chapter, inputs=shapes.keys)
+encoder = features.load_encoder()
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)

@@ -27,6 +27,7 @@ seed = 0
 # %%
 import pandas as pd
 
+from flowsdf.data import features
 from flowsdf.generative.diffusion import cosine_alpha_bar
 from flowsdf.report import figures, results
 from flowsdf.studies import weight_answers, weight_diffusion, weight_shapes
@@ -115,4 +116,5 @@ results.save_figure(chapter, figure, "meshes", caption="Decoded answers by scali
 
 # %%
 results.record_claims(chapter, ["W9"])
-results.finish(chapter, inputs=shapes.keys)
+encoder = features.load_encoder()
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)

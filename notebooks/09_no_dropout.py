@@ -34,7 +34,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 
-from flowsdf.data import artefacts
+from flowsdf.data import artefacts, features
 from flowsdf.evaluation import collapse
 from flowsdf.report import figures, results
 from flowsdf.studies import deepsdf, image_to_latent, modulations, weight_answers, weight_diffusion, weight_shapes
@@ -211,4 +211,5 @@ results.save_figure(chapter, figure, "phases", caption="What ranks first, with t
 
 # %%
 results.record_claims(chapter, ["W10"])
-results.finish(chapter, inputs=shapes.keys)
+encoder = features.load_encoder()
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)

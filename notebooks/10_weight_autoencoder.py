@@ -34,6 +34,7 @@ import seaborn as sns
 import torch
 from matplotlib import pyplot as plt
 
+from flowsdf.data import features
 from flowsdf.evaluation import collapse, diagnostics
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
@@ -223,4 +224,5 @@ results.say(
 
 # %%
 results.record_claims(chapter, ["A1", "A2", "A3", "A4", "A5", "A6", "A7", "A8"])
-results.finish(chapter, inputs=shapes.keys)
+encoder = features.load_encoder()
+results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)
