@@ -89,6 +89,9 @@ chapters: $(CHAPTERS)
 00_data:
 01_pershape: 00_data
 02_weight_dit: 01_pershape 00_data
+03_hypernet: 01_pershape 00_data
+04_latent_diffusion: 03_hypernet 01_pershape 00_data
+05_image_cond: 01_pershape 00_data
 06_image_cond_weights: 01_pershape 00_data
 07_multiview_cond: 06_image_cond_weights 01_pershape 00_data
 08_no_standardization: 07_multiview_cond 01_pershape 00_data
@@ -99,7 +102,7 @@ chapters: $(CHAPTERS)
 flow_sdf_stage1:
 flow_sdf_stage2: flow_sdf_stage1
 flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
-99_ledger: 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
+99_ledger: 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
 	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^

@@ -22,6 +22,8 @@ anchor_rate = 2.0e-3
 rate = 1.0e-3
 sine_rate = 3.0e-4
 stride = 25
+controls = 50
+sines = 32
 noised = 16
 resolution = 64
 seed = 0
@@ -73,8 +75,8 @@ anchors = fits.fit_all(
 )
 plan = {
     "warm": (relu, anchors["ReLU"].tensors["vectors"], rate, len(train)),
-    "independent": (relu, pershape.starts(len(train), seed=seed, **relu), rate, len(train)),
-    "warm, SIREN": (siren, anchors["SIREN"].tensors["vectors"], sine_rate, noised + 1),
+    "independent": (relu, pershape.starts(min(controls, len(train)), seed=seed, **relu), rate, controls),
+    "warm, SIREN": (siren, anchors["SIREN"].tensors["vectors"], sine_rate, sines),
 }
 runs = fits.fit_all(
     {
@@ -82,7 +84,7 @@ runs = fits.fit_all(
             pershape.fit_decoders,
             (points[:count], sdf[:count], start),
             common | kind | {"steps": steps, "rate": of},
-            keys | {"start": name},
+            keys | {"start": name, "shapes": str(count)},
         )
         for name, (kind, start, of, count) in plan.items()
     },
@@ -90,7 +92,8 @@ runs = fits.fit_all(
 )
 vectors = {name: fit.tensors["vectors"] for name, fit in runs.items()}
 decoders = {name: pershape.restore(vectors[name], **plan[name][0]) for name in runs}
-checkpoint.write(chapter.artifacts / "warm.safetensors", runs["warm"].tensors, runs["warm"].facts)
+for name, run in runs.items():
+    checkpoint.write(chapter.artifacts / f"{name.split()[-1].lower()}.safetensors", run.tensors, run.facts)
 
 # %%
 held = (points[:, ::stride], sdf[:, ::stride])
@@ -187,7 +190,7 @@ results.record_metrics(chapter, {"noise_tolerance_relu": borne["warm"], "noise_t
 # first one's, a SIREN's also into the signs, they must again (positive control).
 
 # %%
-used = range(min(len(train), noised + 1))
+used = range(min(noised + 1, *map(len, arrays.values())))
 pairs, few = list(pairwise(used)), at[:4000]
 lines = []
 for name, of in arrays.items():
@@ -219,9 +222,7 @@ results.say(
 )
 
 # %%
-a, b = vectors["warm"][0], vectors["warm"][1]
-own = vectors["independent"]
-ways = {"one anchor": deepsdf.path(a, b, 5), "independent": deepsdf.path(own[0], own[1], 5)}
+ways = {n: deepsdf.path(*vectors[of][:2], 5) for n, of in (("one anchor", "warm"), ("independent", "independent"))}
 meshes = [extract(f, resolution).mesh for of in ways.values() for f in pershape.fields(decoders["warm"].like(of))]
 titles = [f"{name}, {step}" for name in ways for step in ("start", "1/4", "1/2", "3/4", "end")]
 figure = figures.mesh_grid(meshes, titles, columns=5, size=1.8)

@@ -28,7 +28,7 @@ seed = 0
 import numpy as np
 
 from flowsdf.report import figures, results
-from flowsdf.studies import image_to_latent, weight_answers, weight_samples, weight_shapes
+from flowsdf.studies import image_to_latent, weight_samples, weight_shapes
 from flowsdf.studies.weight_diffusion import PHASES
 from flowsdf.train import fits
 
@@ -85,10 +85,9 @@ results.say(
 
 # %%
 shown = ("diffusion", "more noise", "means of two", "training shapes")
-few = range(min(6, samples))
-drawn = weight_answers.meshes({name: rows[name] for name in shown}, shapes, few, resolution)
-titles = [f"{name}, {i + 1}" for name in shown for i in few]
-figure = figures.mesh_grid(drawn, titles, columns=len(few), size=1.6)
+of = {name: rows[name] for name in shown}
+drawn, titles, columns = weight_samples.gallery(of, shapes, count=6, resolution=resolution)
+figure = figures.mesh_grid(drawn, titles, columns=columns, size=1.6)
 results.save_figure(chapter, figure, "samples", caption="Samples, and what needs no network.", key=True)
 
 # %%

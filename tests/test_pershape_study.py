@@ -81,3 +81,5 @@ def test_the_barrier_is_none_along_the_output_and_high_between_two_orders_of_uni
     vectors = torch.cat([one, moved, torch.from_numpy(other)[None]])
     barriers = pershape.barrier(pershape.restore(vectors, **shape), [(0, 1), (0, 2)], points)
     assert barriers[0] == pytest.approx(0, abs=1e-4) and barriers[1] > 0.2
+    at_the_start = pershape.barrier(pershape.restore(vectors, **shape), [(0, 1)], points, half_way=one)
+    assert at_the_start == pytest.approx(1, abs=1e-4)

@@ -37,6 +37,28 @@ def test_three_numbers_bring_three_dimensions_back(vectors: torch.Tensor) -> Non
     torch.testing.assert_close(study.decoded(tensors, tensors["codes"]), tensors["vectors"], atol=1e-2, rtol=1e-2)
 
 
+def test_a_variational_code_has_the_divergence_of_its_numbers(vectors: torch.Tensor) -> None:
+    network = WeightAutoencoder(vectors.shape[1], 2, 16, variational=True)
+    for part in network.encoder[-1].parameters():
+        part.data.zero_()
+    noise = torch.randn(6, 2)
+    back, divergence = network.drawn(vectors, noise)
+    assert divergence.item() == 0 and torch.equal(back, network.decoder(noise))
+    network.encoder[-1].bias.data.copy_(torch.tensor([1.0, -1.0, np.log(4), np.log(4)]))
+    assert network.drawn(vectors, noise)[1].item() == pytest.approx(0.5 * (1 + 4 - np.log(4) - 1))
+    torch.testing.assert_close(network.drawn(vectors, noise)[0], network.decoder(torch.tensor([1.0, -1.0]) + 2 * noise))
+    assert torch.equal(network(vectors)[0], torch.tensor([1.0, -1.0]).expand(6, 2))
+
+
+def test_a_strong_prior_leaves_codes_that_say_nothing(vectors: torch.Tensor) -> None:
+    numbers = {"code_dim": 3, "width": 64, "steps": 300, "batch": 16, "rate": 3e-3, "seed": 0}
+    weak, strong = (study.fit_autoencoder(vectors, folder=None, kl=kl, **numbers)[0] for kl in (1e-3, 100.0))
+    mean = (vectors - vectors.mean(0)).square().mean()
+    assert (weak["vectors"] - vectors).square().mean() < 0.2 * mean < (strong["vectors"] - vectors).square().mean()
+    assert strong["codes"].abs().max() < 0.1 < weak["codes"].abs().max()
+    torch.testing.assert_close(study.decoded(weak, weak["codes"]), weak["vectors"], atol=1e-2, rtol=1e-2)
+
+
 def test_the_linear_code_is_exact_at_the_rank_and_the_mean_at_none(vectors: torch.Tensor) -> None:
     torch.testing.assert_close(study.by_rank(vectors, 3), vectors, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(study.by_rank(vectors, 0), vectors.mean(0).expand_as(vectors))

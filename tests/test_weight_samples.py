@@ -46,3 +46,10 @@ def test_the_scores_tell_copies_from_nothing(balls: weight_shapes.Shapes, monkey
     )
     assert table["cov mean"]["nothing"] < 1 and table["1-nna mean"]["nothing"] >= table["1-nna mean"]["training shapes"]
     assert (table["mmd low"] <= table["mmd mean"]).all() and (table.n == 3).all()
+
+
+def test_the_gallery_has_the_first_of_every_row(balls: weight_shapes.Shapes) -> None:
+    rows = {"one": balls.vectors, "two": balls.vectors[:2]}
+    meshes, titles, columns = weight_samples.gallery(rows, balls, count=6, resolution=24)
+    assert columns == 2 and titles == ["one, 1", "one, 2", "two, 1", "two, 2"] and len(meshes) == 4
+    assert np.array_equal(meshes[1].vertices, meshes[3].vertices)

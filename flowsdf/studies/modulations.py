@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from flowsdf.models.modulated import Modulated
 from flowsdf.models.pershape import distances, layers_of
-from flowsdf.train.loop import best_device, cosine, generator_at, train
+from flowsdf.studies.pershape import some_points
+from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
 CODE_SIZE = 0.01  # of the codes at the start, as of DeepSDF's
@@ -36,10 +37,9 @@ def fit_modulations(
     both = nn.ModuleList([network, nn.ParameterList([codes])]).to(device)
 
     def loss_at(step: int) -> Tensor:
-        chosen = torch.randint(points.shape[1], (len(points), points_per_step), generator=generator_at(seed, step))
-        at = points.gather(1, chosen[..., None].expand(-1, -1, 3)).to(device)
+        at, truth = (part.to(device) for part in some_points(points, sdf, points_per_step, generator_at(seed, step)))
         decoders = layers_of(network(codes), size["width"], size["depth"], sine=size["sine"])
-        return (distances(decoders, at, sine=size["sine"]) - sdf.gather(1, chosen).to(device)).abs().mean()
+        return (distances(decoders, at, sine=size["sine"]) - truth).abs().mean()
 
     optimizer = torch.optim.Adam(
         [
@@ -55,6 +55,7 @@ def fit_modulations(
         optimizer,
         steps=steps,
         schedule=cosine(steps),
+        autocast=None if size["sine"] else autocast_dtype(device),
         folder=folder,
         every=200,
         fingerprint=fingerprint,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from flowsdf.conventions import Field, Points
@@ -49,9 +49,8 @@ def fit_decoders(
     decoders.to(device)
 
     def loss_at(step: int) -> Tensor:
-        chosen = torch.randint(points.shape[1], (len(points), points_per_step), generator=generator_at(seed, step))
-        at = points.gather(1, chosen[..., None].expand(-1, -1, 3)).to(device)
-        return (decoders(at) - sdf.gather(1, chosen).to(device)).abs().mean(1).sum()
+        at, truth = (part.to(device) for part in some_points(points, sdf, points_per_step, generator_at(seed, step)))
+        return (decoders(at) - truth).abs().mean(1).sum()
 
     records = train(
         loss_at,
@@ -66,6 +65,20 @@ def fit_decoders(
     )
     curve = [(step, seconds, loss / len(points)) for step, seconds, loss in follow(records, "decoders", steps)]
     return {"vectors": decoders.vectors().detach()}, {"curve": curve, "steps": steps}
+
+
+def some_points(
+    points: Float[Tensor, "s n 3"], sdf: Float[Tensor, "s n"], count: int, random: torch.Generator
+) -> tuple[Float[Tensor, "s p 3"], Float[Tensor, "s p"]]:
+    """``count`` random samples of every shape, with replacement."""
+    return chosen_points(points, sdf, torch.randint(points.shape[1], (len(points), count), generator=random))
+
+
+def chosen_points(
+    points: Float[Tensor, "s n 3"], sdf: Float[Tensor, "s n"], chosen: Int[Tensor, "s p"]
+) -> tuple[Float[Tensor, "s p 3"], Float[Tensor, "s p"]]:
+    """The samples of every shape that ``chosen`` numbers."""
+    return points.gather(1, chosen[..., None].expand(-1, -1, 3)), sdf.gather(1, chosen)
 
 
 def restore(vectors: Float[Tensor, "s w"], *, width: int, depth: int, sine: bool) -> PerShape:
@@ -110,15 +123,21 @@ def noisy(decoders: PerShape, sigma: float, *, seed: int) -> PerShape:
 
 @torch.no_grad()
 def barrier(
-    decoders: PerShape, pairs: Sequence[tuple[int, int]], points: Float[Tensor, "n 3"]
+    decoders: PerShape,
+    pairs: Sequence[tuple[int, int]],
+    points: Float[Tensor, "n 3"],
+    *,
+    half_way: Float[Tensor, "k w"] | None = None,
 ) -> Float[np.ndarray, " k"]:
     """Of each pair, how far the decoder half way between two weights is from half way between their fields.
 
     The mean absolute gap over that of either field to the middle: 0 where weights interpolate as fields do, 1 where
-    either end would do as well (the barrier of linear mode connectivity, Frankle 2020, for fields).
+    either end would do as well (the barrier of linear mode connectivity, Frankle 2020, for fields). ``half_way`` are
+    other weights in place of the mean of two.
     """
     vectors = decoders.vectors()
     a, b = (vectors[[pair[end] for pair in pairs]] for end in (0, 1))
     at = points.expand(len(pairs), -1, -1)
-    first, last, middle = (decoders.like(weights)(at) for weights in (a, b, (a + b) / 2))
+    between = (a + b) / 2 if half_way is None else half_way
+    first, last, middle = (decoders.like(weights)(at) for weights in (a, b, between))
     return ((middle - (first + last) / 2).abs().mean(1) / ((first - last) / 2).abs().mean(1)).numpy()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from flowsdf.models.pershape import PerShape
 from flowsdf.studies.benchmarks import Row
-from flowsdf.studies.pershape import starts
+from flowsdf.studies.pershape import chosen_points, starts
 
 SIZE = {"width": 128, "depth": 4, "sine": False}
 PROCESSES = 2  # of one thread each
@@ -81,8 +81,8 @@ def trained(problem: Problem, dtype: torch.dtype | None) -> Float[Tensor, " s"]:
     for chosen in problem.chosen:
         optimizer.zero_grad()
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            gaps = decoders(problem.points.gather(1, chosen[..., None].expand(-1, -1, 3)))
-            losses = (gaps - problem.sdf.gather(1, chosen)).abs().mean(1)
+            at, truth = chosen_points(problem.points, problem.sdf, chosen)
+            losses = (decoders(at) - truth).abs().mean(1)
         losses.sum().backward()
         optimizer.step()
     return losses.detach()

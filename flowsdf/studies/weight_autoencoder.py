@@ -28,23 +28,28 @@ def fit_autoencoder(
     batch: int,
     rate: float,
     seed: int,
+    kl: float = 0.0,
 ) -> tuple[dict[str, Tensor], dict]:
     """Fit the autoencoder by the squared error of residuals; ``network.*``, ``mean``, ``unit``, ``codes``, ``vectors``.
 
     The thesis: width 1,024, codes of 128 and 256, 2,000 epochs at 3e-4. Residuals are in units of their own root mean
-    square, so that a loss of one is that of the mean vector.
+    square, so that a loss of one is that of the mean vector. With ``kl``, the weight of the mean divergence of a code
+    number from N(0, 1), it is variational.
     """
     torch.manual_seed(seed)
     device = best_device()
     mean = vectors.mean(0)
     unit = (vectors - mean).square().mean().sqrt()
     residuals = (vectors - mean) / unit
-    network = WeightAutoencoder(vectors.shape[1], code_dim, width).to(device)
+    network = WeightAutoencoder(vectors.shape[1], code_dim, width, variational=kl > 0).to(device)
 
     def loss_at(step: int) -> Tensor:
-        chosen = torch.randint(len(residuals), (batch,), generator=generator_at(seed, step))
-        given = residuals[chosen].to(device)
-        return (network(given)[1] - given).square().mean()
+        random = generator_at(seed, step)
+        given = residuals[torch.randint(len(residuals), (batch,), generator=random)].to(device)
+        if not kl:
+            return (network(given)[1] - given).square().mean()
+        back, divergence = network.drawn(given, torch.randn(batch, code_dim, generator=random).to(device))
+        return (back - given).square().mean() + kl * divergence
 
     records = train(
         loss_at,
@@ -54,7 +59,7 @@ def fit_autoencoder(
         schedule=cosine(steps),
         autocast=autocast_dtype(device),
         folder=folder,
-        fingerprint=f"autoencoder {code_dim} {width} {steps} {seed}",
+        fingerprint=f"autoencoder {code_dim} {width} {steps} {kl} {seed}",
         every=500,
     )
     curve = follow(records, "autoencoder", steps)
@@ -70,7 +75,8 @@ def decoded(tensors: dict[str, Tensor], codes: Float[Tensor, "n d"]) -> Float[Te
     """The weight vectors of codes, by a fitted autoencoder."""
     weights = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
     width, count = weights["encoder.0.weight"].shape
-    network = WeightAutoencoder(count, codes.shape[1], width)
+    variational = len(weights["encoder.6.bias"]) > codes.shape[1]
+    network = WeightAutoencoder(count, codes.shape[1], width, variational=variational)
     network.load_state_dict(weights)
     return tensors["mean"] + tensors["unit"] * network.decoder(codes)
 

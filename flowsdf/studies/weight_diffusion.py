@@ -53,11 +53,7 @@ def fit_weights(
     views: int,
     scaling: str,
     dropout: bool,
-    width: int,
-    layers: int,
-    heads: int,
-    seed: int,
-    **settings: Any,  # those of ``train_predictor``
+    **settings: Any,  # the network's width, layers and heads, the seed, and those of ``train_predictor``
 ) -> tuple[dict[str, Tensor], dict]:
     """Fit a diffusion transformer of weight vectors; tensors ``network.*``, ``mean`` and ``deviation``.
 
@@ -65,12 +61,8 @@ def fit_weights(
     the rows and poses for a fifth. ``scaling`` "none" takes the weights as they are, about 0.06 in size beside noise of
     size 1.
     """
-    torch.manual_seed(seed)
-    network = WeightDiT(features.shape[-1], vectors.shape[1], width, layers, heads)
-    codes, mean, deviation = scaled(vectors, scaling)
     dropped = {"drop_views": DROPPED_VIEWS, "drop_poses": DROPPED_POSES} if dropout else {}
-    state, facts = train_predictor(network, codes, features, cameras, views=views, seed=seed, **dropped, **settings)
-    return state | {"mean": mean, "deviation": deviation}, facts
+    return _trained(vectors, features, cameras, scaling=scaling, views=views, **dropped, **settings)
 
 
 def fit_weights_by_field(
@@ -82,9 +74,6 @@ def fit_weights_by_field(
     *,
     size: dict,
     points_per_step: int,
-    width: int,
-    layers: int,
-    heads: int,
     seed: int,
     **settings: Any,
 ) -> tuple[dict[str, Tensor], dict]:
@@ -93,9 +82,7 @@ def fit_weights_by_field(
     The L1 of the decoded distances at random points of the shape, in units of that of the mean of all weights, so that
     what does no harm to the field costs nothing.
     """
-    torch.manual_seed(seed)
-    network = WeightDiT(features.shape[-1], vectors.shape[1], width, layers, heads)
-    codes, mean, deviation = standardise(vectors)
+    _, mean, deviation = standardise(vectors)
 
     def gap(weights: Float[Tensor, "b w"], shapes: Tensor, chosen: Tensor) -> Tensor:
         at, truth = (part[shapes[:, None], chosen].to(weights.device) for part in (points, sdf))
@@ -110,5 +97,23 @@ def fit_weights_by_field(
         chosen = torch.randint(points.shape[1], (len(shapes), points_per_step), generator=random)
         return gap(answer * deviation.to(answer.device) + mean.to(answer.device), shapes, chosen) / unit
 
-    state, facts = train_predictor(network, codes, features, cameras, seed=seed, loss_of=loss_of, **settings)
+    return _trained(vectors, features, cameras, scaling="each", seed=seed, loss_of=loss_of, **settings)
+
+
+def _trained(
+    vectors: Float[Tensor, "s w"],
+    features: Float[Tensor, "s v f"],
+    cameras: Float[Tensor, "v 3"],
+    *,
+    scaling: str,
+    width: int,
+    layers: int,
+    heads: int,
+    seed: int,
+    **settings: Any,
+) -> tuple[dict[str, Tensor], dict]:
+    torch.manual_seed(seed)
+    network = WeightDiT(features.shape[-1], vectors.shape[1], width, layers, heads)
+    codes, mean, deviation = scaled(vectors, scaling)
+    state, facts = train_predictor(network, codes, features, cameras, seed=seed, **settings)
     return state | {"mean": mean, "deviation": deviation}, facts

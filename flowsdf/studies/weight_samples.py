@@ -14,7 +14,7 @@ from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
 from flowsdf.geometry.mesh import sample_surface
 from flowsdf.studies.image_to_latent import Predictor, choose_views, predict
 from flowsdf.studies.scoring import clouds
-from flowsdf.studies.weight_answers import surfaces
+from flowsdf.studies.weight_answers import meshes, surfaces
 from flowsdf.studies.weight_shapes import Shapes
 
 CORNER = 1.0  # of the frame: where all points of a sample without a surface are put
@@ -69,6 +69,14 @@ def scores(
         intervals = {f"{score} {end}": told[end][score] for score in told.index for end in ("mean", "low", "high")}
         table.append({"row": name, "n": count, "failed": count - len(whole), **intervals, "new": float(new)})
     return pd.DataFrame(table)
+
+
+def gallery(
+    rows: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, *, count: int, resolution: int
+) -> tuple[list[Mesh], list[str], int]:
+    """The meshes of the first ``count`` samples of every row or of as many as there are, their titles, the columns."""
+    few = range(min(count, *map(len, rows.values())))
+    return meshes(rows, shapes, few, resolution), [f"{name}, {i + 1}" for name in rows for i in few], len(few)
 
 
 def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:

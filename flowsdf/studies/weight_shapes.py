@@ -26,9 +26,12 @@ class Shapes(NamedTuple):
     keys: dict[str, str]  # what a fit on them depends on
 
 
-def shapes_of(prepared: Path, decoders: Path, *, most: int = 0) -> Shapes:
-    """The shapes whose decoders chapter 01 left in ``decoders``, with their features in ``prepared``; 0 for all."""
-    tensors, facts = checkpoint.read(decoders / "warm.safetensors")
+def shapes_of(prepared: Path, decoders: Path, *, most: int = 0, run: str = "warm") -> Shapes:
+    """The shapes whose decoders chapter 01 left in ``decoders``, with their features in ``prepared``; 0 for all.
+
+    ``run`` is one of its fits: warm, independent or siren.
+    """
+    tensors, facts = checkpoint.read(decoders / f"{run}.safetensors")
     vectors = tensors["vectors"][: most or None].clone()
     entries = artefacts.usable_shapes(prepared, "train")[: len(vectors)]
     features = torch.as_tensor(artefacts.read_features(prepared, entries))

@@ -1,0 +1,136 @@
+# %% [markdown]
+# # Diffusion over what a hypernetwork gives
+#
+# **Claim.** A variational autoencoder turns the weights that a hypernetwork gives into short codes, and diffusion over
+# those draws new shapes. The thesis calls this a partial success, and gives no number.
+#
+# **What would refute it:** samples no better than codes drawn from one Gaussian, which need no diffusion, than the
+# hypernetwork's own, which need no second code, or than means of two decoders, which need no network.
+
+# %% tags=["parameters"]
+profile = "laptop"
+data = "procedural"
+artifacts = ""
+report = ""
+hidden = 256
+code_dim = 16
+kl = 0.02
+steps = 600
+batch = 32
+rate = 1.0e-3
+width = 192
+layers = 4
+heads = 6
+diffusion_steps = 1500
+ema = 0.99
+samples = 24
+points = 500
+resolution = 48
+seed = 0
+
+# %%
+import numpy as np
+import torch
+
+from flowsdf.report import figures, results
+from flowsdf.studies import hypernetworks, image_to_latent, weight_answers, weight_samples, weight_shapes
+from flowsdf.studies import weight_autoencoder as study
+from flowsdf.train import checkpoint, fits
+
+chapter = results.open_chapter("04_latent_diffusion", globals())
+prepared, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
+shapes = weight_shapes.blind(weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape")))
+given, facts = checkpoint.read(chapter.artifacts_of("03_hypernet") / "outputs.safetensors")
+outputs, shapes = given["vectors"], weight_shapes.first(shapes, len(given["vectors"]))
+keys = shapes.keys | {"outputs": facts["fingerprint"]}
+
+# %% [markdown]
+# ## The second code
+#
+# The autoencoder of chapter `10`, with the noise and the prior that make it variational (Kingma 2014), on what the
+# per-layer hypernetwork gives for its training shapes. Beside it the same without noise and prior.
+
+# %%
+numbers = {"width": hidden, "code_dim": code_dim, "steps": steps, "batch": batch, "rate": rate, "seed": seed}
+jobs = {
+    name: fits.Job(study.fit_autoencoder, (outputs,), numbers | {"kl": strength}, keys)
+    for name, strength in {"variational": kl, "plain": 0.0}.items()
+}
+fitted = fits.fit_all(jobs, store=store)
+figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
+results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")
+settings = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
+jobs = {
+    name: fits.Job(
+        image_to_latent.fit_predictor,
+        (fit.tensors["codes"], shapes.features, shapes.cameras),
+        settings | {"steps": diffusion_steps, "deterministic": False},
+        keys | {"codes": fit.facts["fingerprint"]},
+    )
+    for name, fit in fitted.items()
+}
+models = {
+    name: image_to_latent.restore_predictor(fit.tensors, heads=heads)
+    for name, fit in fits.fit_all(jobs, store=store).items()
+}
+results.record_metrics(
+    chapter,
+    {
+        f"{n}_iou": weight_answers.field_ious(f.tensors["vectors"], shapes.vectors, shapes).mean()
+        for n, f in fitted.items()
+    }
+    | {"hypernet_iou": weight_answers.field_ious(outputs, shapes.vectors, shapes).mean()},
+)
+results.say(
+    chapter,
+    "The IoU with the own decoders is {hypernet_iou:.2f} from the hypernetwork, {variational_iou:.2f} after the "
+    "variational autoencoder, {plain_iou:.2f} after the plain one.",
+)
+
+# %% [markdown]
+# ## The samples
+#
+# Diffusion on either code, and what needs less: the prior, one Gaussian with the covariance of the codes, the
+# hypernetwork's own codes, and means of two decoders. *New* is as in chapter `02`.
+
+# %%
+noise = torch.randn(samples, code_dim, generator=torch.Generator().manual_seed(seed))
+codes = {
+    "diffusion": ("variational", weight_samples.drawn(models["variational"], shapes, samples, seed=seed)),
+    "diffusion, plain": ("plain", weight_samples.drawn(models["plain"], shapes, samples, seed=seed)),
+    "prior": ("variational", noise),
+    "Gaussian of codes": (
+        "variational",
+        hypernetworks.gaussian(fitted["variational"].tensors["codes"], samples, seed=seed),
+    ),
+}
+rows = {name: study.decoded(fitted[of].tensors, code) for name, (of, code) in codes.items()}
+rows["hypernetwork"] = hypernetworks.decoded(given, hypernetworks.gaussian(given["codes"], samples, seed=seed))
+rows |= weight_samples.trivial(shapes.vectors, samples, seed=seed)
+table = weight_samples.scores(rows, shapes, prepared, resolution=resolution, points=points, seed=seed)
+results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
+by = table.set_index("row")
+named = {"diffusion": "diffusion", "plain": "diffusion, plain", "prior": "prior", "gaussian": "Gaussian of codes"}
+named |= {"hypernet": "hypernetwork", "means_of_two": "means of two"}
+results.record_metrics(
+    chapter,
+    {f"{key}_1nna": by["1-nna mean"][row] for key, row in named.items()}
+    | {f"{key}_failed": int(by.failed[row]) for key, row in named.items()}
+    | {f"{key}_new": float(by.new[row]) for key, row in named.items() if np.isfinite(by.new[row])},
+)
+results.say(
+    chapter,
+    "1-NNA is {diffusion_1nna:.2f} for diffusion over variational codes, {plain_1nna:.2f} over plain ones, "
+    "{gaussian_1nna:.2f} for one Gaussian, {hypernet_1nna:.2f} for the hypernetwork alone and {means_of_two_1nna:.2f} "
+    "for means of two decoders; one half is the best there is, one the worst.",
+)
+
+# %%
+shown = ("diffusion", "diffusion, plain", "Gaussian of codes", "hypernetwork", "means of two")
+of = {name: rows[name] for name in shown}
+drawn, titles, columns = weight_samples.gallery(of, shapes, count=6, resolution=resolution)
+figure = figures.mesh_grid(drawn, titles, columns=columns, size=1.6)
+results.save_figure(chapter, figure, "samples", caption="Samples, and what needs less.", key=True)
+
+# %%
+results.finish(chapter, inputs=keys)
