@@ -63,7 +63,7 @@ lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebo
 
 test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
 	@status=0; $(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural || status=1; \
-	$(PYTHON) -m pytest -q tests || status=1; exit $$status
+	$(PYTHON) -m pytest -q --numprocesses=auto --maxprocesses=4 tests || status=1; exit $$status
 
 check: $(READY) lint  ## lint, types, measured budgets: seconds
 	@$(PYTHON) -m mypy flowsdf
