@@ -25,6 +25,8 @@ points_per_step = 256
 code_dim = 64
 rank = 16
 code_steps = 900
+more_steps = 50
+more_rate = 1.0e-3
 most = 0
 seed = 0
 
@@ -37,7 +39,15 @@ from matplotlib import pyplot as plt
 from flowsdf.data import artefacts, features
 from flowsdf.evaluation import collapse
 from flowsdf.report import figures, results
-from flowsdf.studies import deepsdf, image_to_latent, modulations, weight_answers, weight_diffusion, weight_shapes
+from flowsdf.studies import (
+    deepsdf,
+    image_to_latent,
+    modulations,
+    pershape,
+    weight_answers,
+    weight_diffusion,
+    weight_shapes,
+)
 from flowsdf.studies.weight_diffusion import PHASES, switches
 from flowsdf.train import checkpoint, fits
 
@@ -136,8 +146,7 @@ shown = by_noise.rename(columns={"x0 loss": "its own", "with shuffled views": "a
 long = shown.melt(["run", "t"], ["its own", "another's"], "views", "loss")
 grid = sns.relplot(long, x="t", y="loss", hue="views", col="run", kind="line", height=2.8, marker="o")
 grid.set_titles("{col_name}")
-caption = "Do the views matter? Loss by timestep with a shape's own views and with another's."
-results.save_figure(chapter, grid.figure, "views_matter", caption=caption, key=True)
+results.save_figure(chapter, grid.figure, "views_matter", caption="Loss with own and another's views.", key=True)
 
 # %% [markdown]
 # The same diagnosis for every repair. *Success* is measured on the field, by the mean IoU of the decoded answer with
@@ -156,8 +165,7 @@ figure, axes = plt.subplots(figsize=(6, 3))
 sns.stripplot(long, y="answers", x="IoU", ax=axes, alpha=0.5)
 sns.pointplot(long, y="answers", x="IoU", ax=axes, linestyle="none", color="black", errorbar=("ci", 95), seed=0)
 axes.set_ylabel("")
-caption = "IoU after each change: every shape, and the mean with its bootstrap 95 % interval."
-results.save_figure(chapter, figure, "repairs", caption=caption, key=True)
+results.save_figure(chapter, figure, "repairs", caption="IoU after each change, with 95 % intervals.", key=True)
 facts = {n: collapse.following(answered[n].numpy(), training, own) for n in ("as the thesis", *repairs)}
 results.record_metrics(
     chapter,
@@ -179,6 +187,32 @@ titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chos
 drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
 figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
 results.save_figure(chapter, figure, "meshes", caption="Decoded answers before and after the repairs.", key=True)
+
+# %% [markdown]
+# ## Is an answer worth starting from?
+#
+# All decoders are fitted once more, for a few steps, from different starts. An answer that holds something of its shape
+# is a better start than another shape's answer, and one that is worth asking for beats the mean of all weights and the
+# first decoder, from which the thesis starts them all.
+
+# %%
+of_free = codes["nothing dropped"]
+starts = {"own": of_free, "other": of_free.roll(1, 0), "field": answered["field loss"], "mean": answered["mean of all"]}
+starts |= {"first": vectors[:1].expand_as(vectors)}
+few = shapes.size | {"steps": more_steps, "rate": more_rate, "points_per_step": points_per_step, "seed": seed}
+keys = shapes.keys | {name: fit.facts["fingerprint"] for name, fit in (fitted | repairs).items()}
+jobs = {n: fits.Job(pershape.fit_decoders, (points, sdf, of), few, keys | {"start": n}) for n, of in starts.items()}
+ended = {name: fit.tensors["vectors"] for name, fit in fits.fit_all(jobs, store=store).items()}
+ious_of = {n: [float(weight_answers.field_ious(w[n], vectors, shapes).mean()) for w in (starts, ended)] for n in starts}
+table = pd.DataFrame([{"start": name, "IoU": before, "IoU after": after} for name, (before, after) in ious_of.items()])
+results.save_table(chapter, table, "starts", caption="IoU with the own decoder before and after these few steps.")
+results.record_metrics(chapter, {f"from_{name}": after for name, (_, after) in ious_of.items()})
+results.say(
+    chapter,
+    "After {more_steps} steps the IoU is {from_own:.3f} from the own answer, {from_other:.3f} from another shape's, "
+    "{from_field:.3f} from the answer trained by the field, {from_mean:.3f} from the mean of all weights and "
+    "{from_first:.3f} from the first decoder.",
+)
 
 # %% [markdown]
 # ## Collapse, noise, or something else?
