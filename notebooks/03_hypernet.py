@@ -5,7 +5,7 @@
 # weight error of `1e-7`; and the per-layer one samples good shapes without any image.
 #
 # **What would refute it:** two hypernetworks that keep or lose holes alike at the same weight error; samples without a
-# surface, or as easily told from shapes as weights that are drawn one by one.
+# surface, or as far from any shape as the mean of two decoders, which no network made.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -27,6 +27,7 @@ seed = 0
 # %%
 from itertools import pairwise
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -181,9 +182,9 @@ results.say(
 # ## Samples
 #
 # Codes from the Gaussian with the mean and covariance of the fitted ones; scores as in chapter `02`. Samples are *good*
-# if fewer than a tenth have no surface and 1-NNA is below `0.75`, half way between shapes that cannot be told apart and
-# those that always can. Training shapes with noise must be good (positive control), weights that are each drawn for
-# themselves must not (negative control).
+# if fewer than a tenth have no surface and they are at most a quarter farther from the nearest training shape than
+# those are from one another. Training shapes with noise must be good (positive control), means of two decoders must not
+# (negative control). An earlier test, 1-NNA below three quarters, let those pass, and is given beside it.
 
 # %%
 rows = {}
@@ -195,23 +196,28 @@ measure = {"resolution": resolution, "points": points, "seed": seed}
 table = weight_samples.scores(rows, shapes, prepared, **measure)
 results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
 by = table.set_index("row")
-good = {name: float(by.failed[name] < 0.1 * by.n[name] and by["1-nna mean"][name] < 0.75) for name in rows}
+good = {name: float(by.failed[name] < 0.1 * by.n[name] and by.new[name] < 1.25) for name in rows}
 results.record_metrics(
     chapter,
     {"hypernet_samples_good": good["per layer"], "monolithic_samples_good": good["monolithic"]}
     | {"samples_positive_control": good["training shapes and noise"]}
-    | {"samples_negative_control": good["every weight for itself"]}
-    | {
-        f"{n}_{k}": float(by[c][r])
-        for n, r in (("perlayer", "per layer"), ("monolithic", "monolithic"))
-        for k, c in (("1nna", "1-nna mean"), ("failed", "failed"))
-    },
+    | {"samples_negative_control": good["means of two"]}
+    | {f"{n.replace(' ', '')}_1nna": by["1-nna mean"][n] for n in ("per layer", "monolithic", "means of two")}
+    | {f"{n.replace(' ', '')}_failed": int(by.failed[n]) for n in ("per layer", "monolithic")}
+    | {f"{n.replace(' ', '')}_new": float(by.new[n]) for n in ("per layer", "monolithic") if np.isfinite(by.new[n])}
+    | {"meansoftwo_new": by.new["means of two"]},
 )
 results.say(
     chapter,
-    "Of {samples} samples {perlayer_failed:.0f} have no surface and 1-NNA is {perlayer_1nna:.2f} per layer; from one "
-    "head {monolithic_failed:.0f} and {monolithic_1nna:.2f}.",
+    "Of {samples} samples {perlayer_failed} have no surface per layer and {monolithic_failed} from one head; 1-NNA is "
+    "{perlayer_1nna:.2f} and {monolithic_1nna:.2f}, and {meansoftwo_1nna:.2f} for means of two decoders.",
 )
+if "perlayer_new" in chapter.metrics:
+    results.say(
+        chapter,
+        "The samples are {perlayer_new:.2f} times as far from the nearest training shape as those from one another; "
+        "means of two decoders are {meansoftwo_new:.2f} times as far.",
+    )
 
 # %%
 shown = ("per layer", "monolithic", "per layer, independent", "training shapes")
