@@ -17,7 +17,7 @@ layers = 4
 width = 192
 ema = 0.99
 rate = 1.0e-3
-steps = 900
+steps = 600
 batch = 16
 resolution = 64
 decoded = 8
@@ -123,7 +123,7 @@ latent = fits.fit(
     shapes.cameras,
     store=store,
     name="modulation codes",
-    parameters=numbers | {"deterministic": False},
+    parameters=numbers | {"deterministic": False, "steps": code_steps},
     inputs=shapes.keys | {"codes": modulated.facts["fingerprint"]},
 )
 trained = repairs | {"short codes": modulated, "short codes from views": latent}

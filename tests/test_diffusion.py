@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse, noised, sample, shifted, x0_loss
+from flowsdf.generative.diffusion import cosine_alpha_bar, denoised, implied_noise_mse, noised, sample, shifted, x0_loss
 
 torch.set_num_threads(1)
 TIMES = torch.tensor([0, 50, 100, 200, 300, 450])  # 004, the table of section 3.2
@@ -51,6 +51,13 @@ def test_noised_has_the_moments_of_the_forward_process() -> None:
     x = noised(x0, torch.full((200_000,), 0.36), torch.randn(x0.shape, generator=torch.Generator().manual_seed(0)))
     assert abs(x.mean() - 0.6 * 3) < 0.01
     assert abs(x.std() - 0.8) < 0.01
+
+
+def test_the_noise_tells_what_it_hides_while_there_is_signal() -> None:
+    x0, noise, alpha_bar = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([0.999, 0.5, 0.01, 0.0])
+    back = denoised(noised(x0, alpha_bar, noise), alpha_bar, noise)
+    torch.testing.assert_close(back[:3], x0[:3], atol=1e-4, rtol=1e-4)
+    assert torch.isfinite(back).all()
 
 
 def test_x0_loss_is_zero_for_the_truth_and_sees_the_noised_input() -> None:

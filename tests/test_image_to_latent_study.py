@@ -81,6 +81,34 @@ def test_a_fit_remembers_its_shapes(fitted):
     assert curve[0, 0] == 0 and facts["loss"] == curve[-1, 2] and (np.diff(curve[:, 0]) > 0).all()
 
 
+def test_asked_for_the_noise_it_remembers_as_well():
+    latents, features = problem()
+    codes, mean, deviation = standardise(latents)
+    torch.manual_seed(0)
+    network, numbers = LatentDiT(FEATURES, LATENT, 24, 2, 3), {k: NUMBERS[k] for k in ("batch", "rate", "ema", "seed")}
+    state, facts = study.train_predictor(
+        network, codes, features, CAMERAS, folder=None, steps=600, of_noise=True, **numbers
+    )
+    predictor = restore_predictor(state | {"mean": mean, "deviation": deviation}, heads=3)
+    assert predictor.of_noise and facts["loss"] < 0.9
+    predicted = predict(predictor, every_view(features)).cpu()
+    gaps = ((predicted[:, None] - latents) / deviation).norm(dim=-1)
+    assert gaps.argmin(1).tolist() == [0, 1, 2, 3]
+    late = loss_by_time(predictor, latents, every_view(features), [0, 250])
+    assert late[0] < late[1] < 1.5
+
+
+def test_dropped_views_are_zero_and_dropped_poses_alone_leave_features():
+    latents, features = problem()
+    views, random = every_view(features), torch.Generator().manual_seed(0)
+    many = Views(*(part.repeat(500, 1, 1)[: 500 * SHAPES] if part.ndim == 3 else part.repeat(500, 1) for part in views))
+    seen = study.dropped(many, 0.1, 0.2, random)
+    no_views, no_poses = (~part.flatten(1).any(1) for part in (seen.features, seen.poses))
+    assert no_views.float().mean().item() == pytest.approx(0.1, abs=0.02)
+    assert no_poses.float().mean().item() == pytest.approx(1 - 0.9 * 0.8, abs=0.03) and (no_poses | ~no_views).all()
+    assert all(torch.equal(a, b) for a, b in zip(study.dropped(views, 0.0, 0.0, random), views, strict=True))
+
+
 def test_what_is_masked_changes_nothing(fitted):
     _, tensors, _ = fitted
     _, features = problem()

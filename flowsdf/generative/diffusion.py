@@ -9,6 +9,7 @@ from torch import Tensor
 
 STEPS = 500  # T
 OFFSET = 0.008  # s
+LEAST_SIGNAL = 1e-3  # of abar, below which noise does not tell what it hides
 Denoiser = Callable[[Tensor, Tensor], Tensor]  # x_t (b, ...), t (b,) -> x0 (b, ...)
 
 
@@ -35,6 +36,14 @@ def noised(
     """A draw of q(x_t | x0) = N(sqrt(abar) x0, (1 - abar) I) for unit `noise`."""
     alpha_bar = alpha_bar.view(-1, *[1] * (x0.ndim - 1))
     return alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+
+
+def denoised(
+    noisy: Float[Tensor, " b *d"], alpha_bar: Float[Tensor, " b"], noise: Float[Tensor, " b *d"]
+) -> Float[Tensor, " b *d"]:
+    """The x0 of which x_t is a draw with this noise; where next to no signal is left, as if there were LEAST_SIGNAL."""
+    alpha_bar = alpha_bar.clamp_min(LEAST_SIGNAL).view(-1, *[1] * (noisy.ndim - 1))
+    return (noisy - (1 - alpha_bar).sqrt() * noise) / alpha_bar.sqrt()
 
 
 def x0_loss(

@@ -12,6 +12,7 @@ from flowsdf.models.encoding import positional_encoding
 
 ALL = slice(None)
 OMEGA = 30.0  # of every sine (Sitzmann 2020, section 3.2)
+TOGETHER = 16  # decoders that a CPU works on at once: what lies between two layers stays in its cache
 
 
 def sizes(width: int, depth: int, sine: bool) -> list[int]:
@@ -40,6 +41,13 @@ def distances(
     sine: bool,
 ) -> Float[Tensor, "s p"]:
     """The signed distances of decoders at their own points; differentiable in weights and points."""
+    if points.device.type != "cpu" or len(points) <= TOGETHER:
+        return _distances(layers, points, sine)
+    groups = zip(*(zip(*(part.split(TOGETHER) for part in layer), strict=True) for layer in layers), strict=True)
+    return torch.cat([_distances(*of, sine) for of in zip(groups, points.split(TOGETHER), strict=True)])
+
+
+def _distances(layers: Iterable[tuple[Tensor, Tensor]], points: Tensor, sine: bool) -> Float[Tensor, "s p"]:
     h = points if sine else positional_encoding(points, BANDS)
     for number, (weight, bias) in enumerate(layers):
         if number:

@@ -1,6 +1,6 @@
 """From the views of an object to its code, by diffusion: for phase 12 its latent, with a deterministic control."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from flowsdf.evaluation.diagnostics import condition_contribution, variance_ratio
-from flowsdf.generative.diffusion import cosine_alpha_bar, noised, sample, shifted, x0_loss
+from flowsdf.generative.diffusion import cosine_alpha_bar, denoised, noised, sample, shifted, x0_loss
 from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
@@ -48,6 +48,12 @@ def random_views(
     """From 1 to ``most`` random views of each row."""
     chosen = torch.rand(features.shape[:2], generator=random).argsort(1)[:, :most]
     return choose_views(features, cameras, chosen, torch.randint(1, most + 1, (len(features),), generator=random))
+
+
+def dropped(views: Views, no_views: float, no_poses: float, random: torch.Generator) -> Views:
+    """The views, with all tokens zero in a share ``no_views`` of the rows and the poses in a share ``no_poses``."""
+    kept, posed = (torch.rand(len(views.mask), 1, 1, generator=random) >= share for share in (no_views, no_poses))
+    return Views(views.features * kept, views.poses * (kept & posed), views.mask)
 
 
 def standardise(latents: Float[Tensor, "s d"]) -> tuple[Float[Tensor, "s d"], Float[Tensor, " d"], Float[Tensor, " d"]]:
@@ -96,13 +102,13 @@ def train_predictor(
     drop_views: float = 0.0,
     drop_poses: float = 0.0,
     signal: float = 1.0,
+    of_noise: bool = False,
     loss_of: Callable[[Tensor, Tensor, torch.Generator], Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], dict]:
     """Train a network to say the codes of 1 to ``views`` views; its averaged tensors ``network.*``, and facts.
 
-    Of ``drop_views`` of the rows all view tokens are zero, of ``drop_poses`` the poses alone. The signal is ``signal``
-    times as large beside the noise. ``loss_of`` judges the answers (b, d) to shapes (b,) where their squared error
-    should not.
+    The views are ``dropped``; the signal is ``signal`` times as large beside the noise. ``of_noise`` asks for the noise
+    in place of the codes; ``loss_of`` judges answers (b, d) to shapes (b,) in place of their squared error.
     """
     device = best_device()
     network, alpha_bar = network.to(device), shifted(cosine_alpha_bar(), signal).to(device)
@@ -111,15 +117,15 @@ def train_predictor(
     def loss_at(step: int) -> Tensor:
         random = generator_at(seed, step)
         shapes = torch.randint(len(codes), (batch,), generator=random)
-        given = random_views(features[shapes], cameras, views, random)
+        given = dropped(random_views(features[shapes], cameras, views, random), drop_views, drop_poses, random)
         t = torch.randint(len(alpha_bar), (batch,), generator=random).to(device)
         noise = torch.randn(batch, codes.shape[1], generator=random).to(device)
-        kept, posed = (torch.rand(batch, 1, 1, generator=random) >= share for share in (drop_views, drop_poses))
-        seen = [part.to(device) for part in (given.features * kept, given.poses * (kept & posed), given.mask)]
-        target = codes[shapes].to(device)
+        seen, target = [part.to(device) for part in given], codes[shapes].to(device)
         known = () if isinstance(network, Regressor) else (noised(target, alpha_bar[t], noise), t)
         answer = network(*known, *seen)
-        return loss_of(answer, shapes, random) if loss_of else (answer - target).square().mean()
+        if loss_of:
+            return loss_of(answer, shapes, random)
+        return (answer - (noise if of_noise else target)).square().mean()
 
     records = train(
         loss_at,
@@ -131,21 +137,30 @@ def train_predictor(
         autocast=autocast_dtype(device),
         folder=folder,
         fingerprint=f"{type(network).__name__} {len(codes)} x {codes.shape[1]} {steps} {seed}",
-        every=1000,
     )
     curve = follow(records, "predictor", steps, decay=LOSS_DECAY)
     state = {f"network.{name}": tensor for name, tensor in averaged_network.module.state_dict().items()}
-    return state | {"signal": torch.tensor(signal)}, {"curve": curve, "loss": curve[-1][2]}
+    state |= {"signal": torch.tensor(signal), "of_noise": torch.tensor(of_noise)}
+    return state, {"curve": curve, "loss": curve[-1][2]}
 
 
 class Predictor(NamedTuple):
-    """A fitted network with the scale of its latents; ``deterministic`` tells a regressor from a diffusion model."""
+    """A fitted network with the scale of its latents.
+
+    ``deterministic`` tells a regressor from a diffusion model, ``of_noise`` one that says the noise from one of x0.
+    """
 
     network: LatentDiT | Regressor | WeightDiT
     mean: Float[Tensor, " d"]
     deviation: Float[Tensor, " d"]
     deterministic: bool
     alpha_bar: Float[Tensor, " t"] = cosine_alpha_bar()  # signal at every time of its noise
+    of_noise: bool = False
+
+    def x0(self, noisy: Float[Tensor, "b d"], t: Int[Tensor, " b"], views: Iterable[Tensor]) -> Float[Tensor, "b d"]:
+        """The standardised codes that a diffusion model believes in."""
+        answer = self.network(noisy, t, *views)
+        return denoised(noisy, self.alpha_bar.to(t.device)[t], answer) if self.of_noise else answer
 
 
 def restore_predictor(tensors: dict[str, Tensor], *, heads: int) -> Predictor:
@@ -162,7 +177,8 @@ def restore_predictor(tensors: dict[str, Tensor], *, heads: int) -> Predictor:
     device = best_device()
     network = network.to(device).eval().requires_grad_(False)
     alpha_bar = shifted(cosine_alpha_bar(), float(tensors.get("signal", 1.0))).to(device)
-    return Predictor(network, tensors["mean"].to(device), tensors["deviation"].to(device), deterministic, alpha_bar)
+    scale = tensors["mean"].to(device), tensors["deviation"].to(device)
+    return Predictor(network, *scale, deterministic, alpha_bar, bool(tensors.get("of_noise", False)))
 
 
 @torch.inference_mode()
@@ -176,8 +192,7 @@ def predict(predictor: Predictor, views: Views, *, seed: int = 0, steps: int = 5
         noise = torch.randn(len(views[0]), len(predictor.mean), generator=torch.Generator().manual_seed(seed)).to(
             device
         )
-        alpha_bar = predictor.alpha_bar
-        code = sample(lambda x, t: predictor.network(x, t, *views), noise, alpha_bar=alpha_bar, steps=steps)
+        code = sample(lambda x, t: predictor.x0(x, t, views), noise, alpha_bar=predictor.alpha_bar, steps=steps)
     return code * predictor.deviation + predictor.mean
 
 
@@ -192,7 +207,7 @@ def loss_by_time(
     noise = torch.randn(codes.shape, generator=torch.Generator().manual_seed(seed)).to(device)
     losses = [
         x0_loss(
-            lambda x, t: predictor.network(x, t, *views),
+            lambda x, t: predictor.x0(x, t, views),
             codes,
             torch.full((len(codes),), t, device=device),
             noise,
