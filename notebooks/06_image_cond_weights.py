@@ -113,6 +113,7 @@ figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items(
 caption = "Moving average of the training loss; the mean of all weights has one."
 results.save_figure(chapter, figure, "loss", caption=caption)
 curve = np.array(fitted["one view"].facts["curve"])
+noise_loss = fitted["noise target"].facts["loss"]
 half = np.interp(steps / 2, curve[:, 0], curve[:, 2])
 results.record_metrics(chapter, {"weight_dit_loss_15k": float(half), "weight_dit_loss_30k": float(curve[-1, 2])})
 
@@ -138,7 +139,7 @@ results.record_metrics(
     {"weight_dit_collapsed": by.collapsed["one view"]}
     | {"longer_training_collapsed": by.collapsed["longer"], "noise_target_collapsed": by.collapsed["noise target"]}
     | {"longer_iou": by.IoU["longer"], "noise_target_iou": by.IoU["noise target"], "longer_own": by.own["longer"]}
-    | {"noise_target_own": by.own["noise target"], "longer_share": longer_steps / steps}
+    | {"longer_share": longer_steps / steps}
     | {"no_views_collapsed": by.collapsed["no views"], "cosine_to_target": by.to_target["one view"]}
     | {"cosine_to_attractors": by.to_attractors["one view"], "spread": by.spread["one view"]}
     | {"direction": by.direction["one view"], "own_first_centred": by.own["one view"]}
@@ -154,11 +155,24 @@ results.say(
     f"as far as the truth does ({{spread_no_views:.2f}} without views): they are read as {by.kind['one view']}. Their "
     "fields have an IoU of {one_view_iou:.2f} with the own decoders, {no_views_iou:.2f} without views.",
 )
+# %% [markdown]
+# ## More steps, another target
+#
+# What the network says of a token lies in the span of its last layer, which has as many columns as the network is wide.
+# Noise fills all directions alike: at least a share $1 - d / n$ of it cannot be said, for $n$ weights a token
+# and width $d$.
+
+# %%
+floor = {"noise_target_floor": 1 - width / -(-shapes.vectors.shape[1] // TOKENS)}
+floor |= {"noise_floor_thesis": 1 - 768 / network.token_dim, "noise_target_loss": noise_loss}
+results.record_metrics(chapter, floor)
 results.say(
     chapter,
     "After {longer_share:.0f} times the steps the own shape is first for {longer_own:.0%}, with an IoU of "
-    f"{{longer_iou:.2f}} ({by.kind['longer']}); asked for the noise, for {{noise_target_own:.0%}}, with an IoU of "
-    f"{{noise_target_iou:.2f}} ({by.kind['noise target']}).",
+    f"{{longer_iou:.2f}}; the answers are read as {by.kind['longer']}. Asked for the noise, the network ends with a "
+    "loss of {noise_target_loss:.3f}, where {noise_target_floor:.3f} is the least at this width and "
+    "{noise_floor_thesis:.3f} at the thesis's: it cannot say what it is asked for. Its answers have an IoU of "
+    f"{{noise_target_iou:.2f}} and are read as {by.kind['noise target']}.",
 )
 
 # %% [markdown]
