@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Hypernetworks: a code for all the weights
 #
-# **Claim.** Hypernetworks with one head per layer keep a shape's hole, while one monolithic head loses it even at a
-# weight error of `1e-7`; and the per-layer one samples good shapes without any image.
+# **Claim.** A hypernetwork is a network that gives all the weights of a decoder for a short code. With a network of its
+# own for each layer of the decoder it keeps a shape's hole; as one network for all layers (*monolithic*) it loses the
+# hole even at a weight error of `1e-7`. And the one per layer samples good shapes without any image.
 #
 # **What would refute it:** two hypernetworks that keep or lose holes alike at the same weight error; samples without a
 # surface, or as far from any shape as the mean of two decoders, which no network made.
@@ -41,14 +42,15 @@ chapter = results.open_chapter("03_hypernet", globals())
 prepared, decoders = chapter.artifacts_of("00_data"), chapter.artifacts_of("01_pershape")
 shapes = weight_shapes.shapes_of(prepared, decoders, most=most)
 apart = weight_shapes.shapes_of(prepared, decoders, most=most, run="independent")
-vectors = shapes.vectors
+vectors, store = shapes.vectors, chapter.artifacts / "fits"
 
 # %% [markdown]
 # ## The hypernetworks
 #
 # Each learns a short code for every shape together with the map from codes to weights, by the squared error of weights.
-# *Per layer* is a network of its own for each layer of the decoder, *monolithic* is one network for all of them, with
-# nearly as many parameters. The third is per layer on decoders with independent starts.
+# The one per layer and the monolithic one have nearly as many parameters. The decoders of chapter `01` were all fitted
+# from one first decoder, the *anchor*; the last hypernetwork learns decoders with *independent* starts, of which there
+# are fewer, and the one before it as few that started from the anchor.
 
 # %%
 layers = hypernetworks.layer_sizes(**shapes.size)
@@ -56,13 +58,14 @@ numbers = {"code_dim": code_dim, "width": width, "steps": steps, "batch": batch,
 kinds = {
     "per layer": (shapes, layers),
     "monolithic": (shapes, [sum(layers)]),
+    "per layer, fewer": (weight_shapes.first(shapes, len(apart.vectors)), layers),
     "per layer, independent": (apart, layers),
 }
 jobs = {
     name: fits.Job(hypernetworks.fit_hypernetwork, (of.vectors,), numbers | {"heads": heads}, of.keys)
     for name, (of, heads) in kinds.items()
 }
-fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
+fitted = fits.fit_all(jobs, store=store)
 checkpoint.write(chapter.artifacts / "outputs.safetensors", fitted["per layer"].tensors, fitted["per layer"].facts)
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")
@@ -83,75 +86,62 @@ results.record_metrics(
 results.say(
     chapter,
     "The weights come back with a squared error of {per_layer_mse:.1e} per layer and {monolithic_mse:.1e} from one "
-    "head, and an IoU of {per_layer_iou:.2f} and {monolithic_iou:.2f}; with independent starts "
-    "{per_layer_independent_iou:.2f}.",
+    "network, and an IoU of {per_layer_iou:.2f} and {monolithic_iou:.2f}; of fewer shapes with one anchor "
+    "{per_layer_fewer_iou:.2f}, with independent starts {per_layer_independent_iou:.2f}.",
 )
 
 # %% [markdown]
 # ## Holes
 #
-# The shapes whose own decoder has one piece with one hole, and as a check those whose decoder has none. Each
-# hypernetwork's own error is shrunk or stretched to the same size, so that only its direction differs; *noise* is a
-# random direction. A hypernetwork *keeps* holes if nine shapes in ten have the genus of their own decoder at an error
-# of `1e-7`, and *loses* them if fewer than half have.
-
+# The shapes whose own decoder has one piece with one hole, and as many with none. Both hypernetworks learn these alone,
+# far enough for an error of `1e-7`. Then each one's error is stretched to given sizes, the same for both, so that only
+# its direction differs; *noise* is a random direction. A hypernetwork *keeps* holes if nine holed shapes in ten have
+# one hole at `1e-7`, and *loses* them if fewer than half have. Noise of `1e-4` must lose them (positive control); the
+# own decoders, seen on a finer grid, must keep them (negative control).
 
 # %%
-def genera(of: torch.Tensor, grid: int) -> list[float]:
-    return [topology(surface.mesh).genus for surface in weight_answers.surfaces(of, shapes, grid)]
-
-
 own = [topology(surface.mesh) for surface in weight_answers.surfaces(vectors, shapes, hole_resolution)]
-one_piece = {genus: [i for i, t in enumerate(own) if t.components == 1 and t.genus == genus] for genus in (1, 0)}
-one_piece[0] = one_piece[0][: max(1, len(one_piece[1]))]
-directions = {name: fitted[name].tensors["vectors"] - vectors for name in ("per layer", "monolithic")}
-directions["noise"] = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed))
-lines = [
-    {"error": name, "genus": genus, "shapes": len(of), "mse": mse, "kept": hypernetworks.same(found, genus)}
-    for genus, of in one_piece.items()
-    for name, direction in directions.items()
-    for mse in (1e-7, 1e-6, 1e-5, 1e-4)
-    if (found := genera(hypernetworks.at_error(vectors[of], direction[of], mse), hole_resolution))
-]
-kept = pd.DataFrame(lines, columns=["error", "genus", "shapes", "mse", "kept"])
-results.save_table(chapter, kept, "holes", caption="Share of shapes that keep their genus, by the size of the error.")
-if lines:
-    figure = figures.curves(kept, x="mse", y="kept", label="error", log=False, target=hypernetworks.KEPT)
+holed, whole = ([i for i, t in enumerate(own) if t.components == 1 and t.genus == genus] for genus in (1, 0))
+chosen = holed + whole[: len(holed)]
+if holed:
+    of, keys = vectors[chosen], shapes.keys | {"chosen": str(chosen)}
+    jobs = {
+        name: fits.Job(hypernetworks.fit_hypernetwork, (of,), numbers | {"heads": kinds[name][1]}, keys)
+        for name in ("per layer", "monolithic")
+    }
+    wrong = {name: fit.tensors["vectors"] - of for name, fit in fits.fit_all(jobs, store=store).items()}
+    wrong["noise"] = 0.01 * torch.randn(of.shape, generator=torch.Generator().manual_seed(seed))
+    table = weight_answers.holes(of, wrong, shapes, holed=len(holed), resolution=hole_resolution)
+    caption = "Share of holed shapes that keep their one hole, with 95 % interval, and of whole ones that get none."
+    results.save_table(chapter, table, "holes", caption=caption)
+    stretched = table[~table["as it is"]]
+    figure = figures.curves(stretched, x="mse", y="holed", label="error", log=False, target=hypernetworks.KEPT)
     figure.axes[0].set_xscale("log")
-    caption = (
-        "Shapes of one piece, with one hole or none: the share that keeps its genus, by the weights' squared error."
-    )
+    caption = "Shapes with one hole: the share that keeps it, by the weights' squared error."
     results.save_figure(chapter, figure, "holes", caption=caption, key=True)
-
-# %% [markdown]
-# The mean of all weights must lose the holes (positive control), the own decoders, seen on a coarser grid, must not
-# (negative control).
-
-# %%
-if of := one_piece[1]:
-    share = kept[(kept.genus == 1) & (kept.mse == 1e-7)].set_index("error").kept
-    blurred = hypernetworks.same(genera(vectors.mean(0).expand(len(of), -1), hole_resolution), 1)
-    coarse = hypernetworks.same(genera(vectors[of], 3 * hole_resolution // 4), 1)
+    share = stretched.set_index(["error", "mse"]).holed
+    finer = hypernetworks.kept(weight_answers.genera(of, shapes, 5 * hole_resolution // 4), len(holed))["holed"]
     results.record_metrics(
         chapter,
-        {"perlayer_keeps_genus": float(share["per layer"] >= hypernetworks.KEPT)}
-        | {"monolithic_loses_genus": float(share["monolithic"] < hypernetworks.LOST)}
-        | {"genus_positive_control": float(blurred < hypernetworks.LOST)}
-        | {"genus_negative_control": float(coarse < hypernetworks.LOST)}
-        | {"holed_shapes": len(of), "perlayer_kept": share["per layer"], "monolithic_kept": share["monolithic"]},
+        {"perlayer_keeps_genus": float(share["per layer", 1e-7] >= hypernetworks.KEPT), "finer_kept": finer}
+        | {"monolithic_loses_genus": float(share["monolithic", 1e-7] < hypernetworks.LOST)}
+        | {"genus_positive_control": float(share["noise", 1e-4] < hypernetworks.LOST)}
+        | {"genus_negative_control": float(finer < hypernetworks.KEPT), "holed_shapes": len(holed)}
+        | {f"{n.replace(' ', '')}_kept": share[n, 1e-7] for n in ("per layer", "monolithic", "noise")},
     )
     results.say(
         chapter,
-        "Of {holed_shapes} shapes with one hole {perlayer_kept:.0%} keep it per layer and {monolithic_kept:.0%} from "
-        "one head, at the same error of `1e-7`.",
+        "Of {holed_shapes} shapes with one hole {perlayer_kept:.0%} keep it per layer, {monolithic_kept:.0%} from one "
+        "network and {noise_kept:.0%} with noise, at the same error of `1e-7`.",
     )
     results.record_claims(chapter, ["H1"])
 
 # %% [markdown]
 # ## Half way between two codes
 #
-# The *barrier* of chapter `01`: how far the field half way between two codes is from the mean of the two fields. Below
-# one the way between them is one between shapes.
+# The *barrier* of chapter `01`: how far the field half way between two codes is from the mean of the two fields, over
+# how far either end is. Beside it the same for the mean of the two weight vectors, and how many of the shapes half way
+# between codes are of one piece.
 
 # %%
 lines, pairs = [], list(pairwise(range(min(17, len(apart.vectors)))))
@@ -170,21 +160,24 @@ results.save_table(chapter, half.reset_index(), "half_way", caption=caption)
 results.record_metrics(
     chapter,
     {"barrier_codes": half.codes["per layer"], "barrier_weights": half.weights["per layer"]}
-    | {"barrier_codes_independent": half.codes["per layer, independent"]},
+    | {"barrier_codes_independent": half.codes["per layer, independent"], "one_piece": half["one piece"]["per layer"]}
+    | {"barrier_codes_fewer": half.codes["per layer, fewer"]},
 )
 results.say(
     chapter,
-    "The barrier is {barrier_codes:.2f} between codes and {barrier_weights:.2f} between weights with the anchor, and "
-    "{barrier_codes_independent:.2f} between codes without it.",
+    "With the anchor the barrier is {barrier_codes:.2f} between codes ({one_piece:.0%} of one piece) and "
+    "{barrier_weights:.2f} between weights; with as few shapes as have independent starts it is "
+    "{barrier_codes_fewer:.2f} between codes, and {barrier_codes_independent:.2f} without the anchor.",
 )
 
 # %% [markdown]
 # ## Samples
 #
 # Codes from the Gaussian with the mean and covariance of the fitted ones; scores as in chapter `02`. Samples are *good*
-# if fewer than a tenth have no surface and they are at most a quarter farther from the nearest training shape than
-# those are from one another. Training shapes with noise must be good (positive control), means of two decoders must not
-# (negative control). An earlier test, 1-NNA below three quarters, let those pass, and is given beside it.
+# if fewer than a tenth have no surface, 1-NNA is below three quarters, and they are at most a quarter farther from the
+# nearest training shape than training shapes are from one another. The last condition was added after a first run, in
+# which means of two decoders passed. Training shapes with noise must be good (positive control); means of two decoders,
+# and one shape again and again, must not (negative control).
 
 # %%
 rows = {}
@@ -192,31 +185,33 @@ for name in kinds:
     drawn = hypernetworks.gaussian(fitted[name].tensors["codes"], samples, seed=seed)
     rows[name] = hypernetworks.decoded(fitted[name].tensors, drawn)
 rows |= weight_samples.trivial(vectors, samples, seed=seed)
+rows["one shape"] = vectors[:1].expand(len(rows["means of two"]), -1)
 measure = {"resolution": resolution, "points": points, "seed": seed}
 table = weight_samples.scores(rows, shapes, prepared, **measure)
 results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
 by = table.set_index("row")
-good = {name: float(by.failed[name] < 0.1 * by.n[name] and by.new[name] < 1.25) for name in rows}
+said = ("per layer", "means of two")
+near = (by.failed < 0.1 * by.n) & (by["1-nna mean"] < 0.75) & (by.new < 1.25)
+good = near.astype(float)
 results.record_metrics(
     chapter,
     {"hypernet_samples_good": good["per layer"], "monolithic_samples_good": good["monolithic"]}
     | {"samples_positive_control": good["training shapes and noise"]}
-    | {"samples_negative_control": good["means of two"]}
+    | {"samples_negative_control": max(good["means of two"], good["one shape"])}
     | {f"{n.replace(' ', '')}_1nna": by["1-nna mean"][n] for n in ("per layer", "monolithic", "means of two")}
     | {f"{n.replace(' ', '')}_failed": int(by.failed[n]) for n in ("per layer", "monolithic")}
-    | {f"{n.replace(' ', '')}_new": float(by.new[n]) for n in ("per layer", "monolithic") if np.isfinite(by.new[n])}
-    | {"meansoftwo_new": by.new["means of two"]},
+    | {f"{n.replace(' ', '')}_new": float(v) for n, v in by.new.items() if n in said and np.isfinite(v)},
 )
 results.say(
     chapter,
-    "Of {samples} samples {perlayer_failed} have no surface per layer and {monolithic_failed} from one head; 1-NNA is "
-    "{perlayer_1nna:.2f} and {monolithic_1nna:.2f}, and {meansoftwo_1nna:.2f} for means of two decoders.",
+    "Of {samples} samples {perlayer_failed} have no surface per layer, {monolithic_failed} from one network; 1-NNA "
+    "is {perlayer_1nna:.2f} and {monolithic_1nna:.2f}, and {meansoftwo_1nna:.2f} for means of two decoders.",
 )
-if "perlayer_new" in chapter.metrics:
+if {"perlayer_new", "meansoftwo_new"} <= set(chapter.metrics):
     results.say(
         chapter,
-        "The samples are {perlayer_new:.2f} times as far from the nearest training shape as those from one another; "
-        "means of two decoders are {meansoftwo_new:.2f} times as far.",
+        "The samples of the one per layer are {perlayer_new:.2f} times as far from the nearest training shape as "
+        "training shapes are from each other, means of two decoders {meansoftwo_new:.2f} times.",
     )
 
 # %%

@@ -64,5 +64,7 @@ def test_an_error_has_its_direction_and_its_size(vectors: torch.Tensor) -> None:
     torch.testing.assert_close(cosines, torch.ones(6, dtype=torch.float64))
 
 
-def test_an_open_surface_keeps_no_genus() -> None:
-    assert study.same([1.0, 1.0, 0.0, np.nan], 1) == 0.5
+def test_an_open_surface_keeps_no_hole_and_a_hole_too_many_is_none() -> None:
+    told = study.kept([1.0, np.nan, 2.0, 1.0, 0.0, 1.0], 4)
+    assert told["holed"] == 0.5 and told["whole"] == 0.5
+    assert told["low"] == pytest.approx(0.15, abs=0.001) and told["high"] == pytest.approx(0.85, abs=0.001)

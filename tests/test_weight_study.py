@@ -112,3 +112,20 @@ def test_the_error_of_noise_says_what_a_field_is_worth_and_chance_does_not(shape
     told = weight_answers.error_against_iou(many, many.roll(1, 0), shapes, seed=0, points=500).set_index("pairs")
     assert told.high["noise of many sizes"] < -0.3
     assert told.low["nothing to do with each other"] > -0.3 and told.high["nothing to do with each other"] < 0.3
+
+
+def test_holes_are_counted_with_an_error_as_it_is_and_stretched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two decoders, one holed and one whole, any error of more than 1e-5 fills the hole."""
+
+    def genera(of: torch.Tensor, shapes: object, resolution: int) -> list[float]:
+        return [float(of[0].square().mean() < 1.1e-5), 0.0]
+
+    monkeypatch.setattr(weight_answers, "genera", genera)
+    wrong = {"small": torch.full((2, 8), 1e-3), "large": torch.full((2, 8), 1e-1)}
+    none = weight_shapes.Shapes([], torch.zeros(2, 8), torch.zeros(2, 1, 3), torch.zeros(1, 3), {}, {})
+    table = weight_answers.holes(none.vectors, wrong, none, holed=1, resolution=8)
+    assert len(table) == 10 and (table.whole == 1).all()
+    assert table[table["as it is"]].set_index("error").holed.to_dict() == {"small": 1, "large": 0}
+    assert table[table["as it is"]].mse.tolist() == pytest.approx([1e-6, 1e-2])
+    stretched = table[~table["as it is"]].set_index(["error", "mse"]).holed
+    assert stretched["large"].tolist() == stretched["small"].tolist() == [1, 1, 1, 0]

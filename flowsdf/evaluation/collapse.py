@@ -12,6 +12,7 @@ FOUR = 4  # attractors, as in the thesis
 ALL_ALIKE = 0.5  # of the inputs, for which one of the same four ranks first, from which on answers have collapsed
 USUAL = 0.9  # of the inputs
 STILL = 0.1  # of the codes' spread, below which answers are all alike
+ASTRAY = ("constant", "scatter")  # kinds of answers that no input directs
 HALF_WAY = 0.5  # from the mean cosine between training codes to one: what a recalled code exceeds
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor, nn
 
 from flowsdf.models.hypernetwork import Hypernetwork
@@ -92,6 +93,14 @@ def at_error(vectors: Float[Tensor, "s w"], error: Float[Tensor, "s w"], mse: fl
     return vectors + error * (mse / error.square().mean(1, keepdim=True).clamp_min(1e-30)).sqrt()
 
 
-def same(genera: Sequence[float], genus: int) -> float:
-    """The share of surfaces with this genus; NaN, that of an open or missing one, is none."""
-    return float(np.mean(np.asarray(genera) == genus))
+def kept(genera: Sequence[float], holed: int) -> dict[str, float]:
+    """Of surfaces, the first ``holed`` of one hole and the rest of none: the shares that still have as many.
+
+    ``holed`` with its 95 % interval ``low`` to ``high`` (Wilson 1927), and ``whole``, NaN without any. A genus of NaN,
+    that of an open or missing surface, is neither.
+    """
+    same = np.asarray(genera) == np.repeat([1, 0], [holed, len(genera) - holed])
+    interval = stats.binomtest(int(same[:holed].sum()), holed).proportion_ci(method="wilson")
+    whole = float(same[holed:].mean()) if len(same) > holed else float("nan")
+    ends = {"low": float(interval.low), "high": float(interval.high)}
+    return {"holed": float(same[:holed].mean()), **ends, "whole": whole}

@@ -13,9 +13,10 @@ from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import derangement, diagnose
+from flowsdf.evaluation.topology import topology
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
-from flowsdf.studies import image_to_latent, pershape, scoring
+from flowsdf.studies import hypernetworks, image_to_latent, pershape, scoring
 from flowsdf.studies.image_to_latent import Predictor, Views
 from flowsdf.studies.unseen import inputs
 from flowsdf.studies.weight_autoencoder import errors
@@ -102,6 +103,33 @@ def error_against_iou(
 def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
     """The surfaces of decoders with these weights."""
     return [extract(field, resolution) for field in pershape.fields(pershape.restore(codes, **shapes.size))]
+
+
+def holes(
+    vectors: Float[Tensor, "n w"],
+    wrong: Mapping[str, Float[Tensor, "n w"]],
+    shapes: Shapes,
+    *,
+    holed: int,
+    resolution: int,
+    sizes: Sequence[float] = (1e-7, 1e-6, 1e-5, 1e-4),
+) -> pd.DataFrame:
+    """Which of the decoders, the first ``holed`` of one hole and the rest of none, keep their genus with errors.
+
+    Every error as it is, and in its direction with the mean squares of ``sizes``.
+    """
+    rows = []
+    for name, error in wrong.items():
+        changed = {None: vectors + error} | {mse: hypernetworks.at_error(vectors, error, mse) for mse in sizes}
+        for mse, of in changed.items():
+            told = hypernetworks.kept(genera(of, shapes, resolution), holed)
+            rows.append({"error": name, "mse": mse or float(error.square().mean()), "as it is": mse is None, **told})
+    return pd.DataFrame(rows)
+
+
+def genera(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[float]:
+    """How many holes the decoded surfaces have; NaN where one is open or there is none."""
+    return [topology(surface.mesh).genus for surface in surfaces(vectors, shapes, resolution)]
 
 
 def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
