@@ -93,15 +93,19 @@ results.say(
 # %% [markdown]
 # ## Holes
 #
-# The shapes whose own decoder has one piece with one hole, and as many with none. Both hypernetworks learn these alone,
-# far enough for an error of `1e-7`. Then each one's error is stretched to given sizes, the same for both, so that only
-# its direction differs; *noise* is a random direction. A hypernetwork *keeps* holes if nine holed shapes in ten have
-# one hole at `1e-7`, and *loses* them if fewer than half have. Noise of `1e-4` must lose them (positive control); the
-# own decoders, seen on a finer grid, must keep them (negative control).
+# The shapes whose own decoder has one piece with one hole on two grids, and as many with none. Both hypernetworks
+# learn these alone, far enough for an error of `1e-7`. Then each one's error is stretched to given sizes, the same for
+# both, so that only its direction differs; *noise* is a random direction. A hypernetwork *keeps* holes if nine holed
+# shapes in ten have one hole at `1e-7`, and *loses* them if fewer than half have. Noise of `1e-4` must lose them
+# (positive control); the own decoders, on a third and finer grid, must keep them (negative control).
 
 # %%
-own = [topology(surface.mesh) for surface in weight_answers.surfaces(vectors, shapes, hole_resolution)]
-holed, whole = ([i for i, t in enumerate(own) if t.components == 1 and t.genus == genus] for genus in (1, 0))
+grids = (hole_resolution, 5 * hole_resolution // 4)
+seen = [[topology(s.mesh) for s in weight_answers.surfaces(vectors, shapes, grid)] for grid in grids]
+holed, whole = (
+    [i for i, pair in enumerate(zip(*seen, strict=True)) if all(t.components == 1 and t.genus == genus for t in pair)]
+    for genus in (1, 0)
+)
 chosen = holed + whole[: len(holed)]
 if holed:
     of, keys = vectors[chosen], shapes.keys | {"chosen": str(chosen)}
@@ -120,7 +124,7 @@ if holed:
     caption = "Shapes with one hole: the share that keeps it, by the weights' squared error."
     results.save_figure(chapter, figure, "holes", caption=caption, key=True)
     share = stretched.set_index(["error", "mse"]).holed
-    finer = hypernetworks.kept(weight_answers.genera(of, shapes, 5 * hole_resolution // 4), len(holed))["holed"]
+    finer = hypernetworks.kept(weight_answers.genera(of, shapes, 3 * hole_resolution // 2), len(holed))["holed"]
     results.record_metrics(
         chapter,
         {"perlayer_keeps_genus": float(share["per layer", 1e-7] >= hypernetworks.KEPT), "finer_kept": finer}
