@@ -60,8 +60,8 @@ rows = {name: weight_samples.drawn(model, shapes, samples, seed=seed) for name, 
 # Beside them what needs no network. Scores are against as many training shapes: MMD is the distance from a training
 # shape to the nearest sample, COV the share of training shapes that are nearest to some sample, 1-NNA how well the two
 # sets can be told apart, one half at best; a sample without a surface counts, as points in a corner. *New* is the
-# median distance to the nearest training shape, over that among the training shapes: a copy has none, and what is as
-# new as they are to one another has one.
+# median distance to the nearest training shape, over that among the training shapes: what is as new as they are to
+# one another has one, and a copy has less, though not none, as both are compared by random points.
 
 # %%
 rows |= weight_samples.trivial(shapes.vectors, samples, seed=seed)
