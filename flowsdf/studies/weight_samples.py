@@ -50,7 +50,8 @@ def scores(
     """Per row: MMD, COV and 1-NNA against as many training shapes, how many samples failed, and how new they are.
 
     ``new`` is the median distance of the samples with a surface to the nearest training shape, the root of CD-L2, over
-    the training shapes' own median; a copy has less than 1, the gap between two draws of points; NaN where no sample has a surface.
+    the training shapes' own median; a copy has less than 1, the gap between two draws of points. NaN where no sample
+    has a surface.
     """
     random = np.random.default_rng(seed)
     training = np.stack(clouds(prepared, shapes.entries, points=points))
