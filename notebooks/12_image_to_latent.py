@@ -99,6 +99,8 @@ for name, (of, numbers) in runs.items():
     jobs[name] = fits.Job(image_to_latent.fit_predictor, data_of, settings | numbers, inputs)
 fitted = fits.fit_all(jobs, store=store)
 models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
+for name, fit in fitted.items():
+    checkpoint.write(chapter.artifacts / f"{name}.safetensors", fit.tensors, fit.facts | {"heads": heads})
 
 # %%
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
