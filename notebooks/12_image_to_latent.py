@@ -254,8 +254,7 @@ if held:
     )
 
 # %%
-if wheel:
-    results.record_metrics(chapter, {"wagon_wheel_iou_all": float(seen_scores.iou[wheel[0]])})
+results.record_metrics(chapter, {"wagon_wheel_iou_all": float(seen_scores.iou[i]) for i in wheel})
 kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss={name: fitted[name].facts["loss"] for name in counts})
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
