@@ -218,8 +218,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # %%
 seen_scores = scoring.score_rows({"training shapes": from_images}, folder, same, **drawn)
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
-caption = f"IoU of the diffusion model: unseen minus the first {examples} training shapes."
-results.save_table(chapter, gaps, "gap", caption=caption)
+results.save_table(chapter, gaps, "gap", caption=f"Diffusion's IoU: unseen minus the first {examples} training shapes.")
 kinds = study.category_table(rows, objects, train, known)
 results.save_table(chapter, kinds, "category", caption="Category of the nearest training shape, by surface distance.")
 
@@ -254,7 +253,8 @@ if held:
     )
 
 # %%
-results.record_metrics(chapter, {"wagon_wheel_iou_all": float(seen_scores.iou[i]) for i in wheel})
+if wheel:
+    results.record_metrics(chapter, {"wagon_wheel_iou_all": float(seen_scores.iou[wheel[0]])})
 kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss={name: fitted[name].facts["loss"] for name in counts})
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
