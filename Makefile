@@ -18,9 +18,10 @@ endif
 CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
 RUN := --profile $(PROFILE) --data "$(DATA)"
 SEEDS ?= 0 1 2 3 4
+COUNTS ?= 20 64 128
 
 .DEFAULT_GOAL := help
-.PHONY: help report chapters chapter evidence book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
+.PHONY: help report chapters chapter evidence sweep book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
 .NOTPARALLEL:
 
 help:  ## this list
@@ -39,6 +40,10 @@ evidence: $(READY) graphics  ## a chapter over seeds, for the ledger's intervals
 	@$(if $(CH),,$(error CH is not set: make evidence CH=one of $(CHAPTERS)))
 	@for seed in $(SEEDS); do $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
 	@$(PYTHON) -m flowsdf.report.evidence $(CH) $(RUN) --seeds $(SEEDS)
+
+sweep: SEEDS := 0 1 2
+sweep: $(READY) graphics 00_data  ## held-out scores over shape counts: make sweep COUNTS="20 64 128" SEEDS="0 1 2"
+	@$(PYTHON) -m flowsdf.report.sweep $(RUN) --counts $(COUNTS) --seeds $(SEEDS) --timeout $(TIMEOUT)
 
 book: $(READY)  ## the offline book of the last run, or of the published results
 	@$(PYTHON) -m flowsdf.report.book $(RUN)
@@ -99,10 +104,12 @@ chapters: $(CHAPTERS)
 10_weight_autoencoder: 01_pershape 00_data
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
+13_generalisation: 12_image_to_latent 11_deepsdf 00_data
+13_shape_count: 00_data $(wildcard reports/$(PROFILE)*/sweep/*.csv)
 flow_sdf_stage1:
 flow_sdf_stage2: flow_sdf_stage1
 flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
-99_ledger: 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
+99_ledger: 13_generalisation 13_shape_count 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
 	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^

@@ -7,18 +7,15 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import tempfile
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
-from flowsdf.report.kernel import run_notebook, stop
+from flowsdf.report.kernel import run_notebook, stoppable
 from flowsdf.report.parameters import parameters
 from flowsdf.report.places import Places, places
 from flowsdf.report.prose import check_prose
@@ -39,7 +36,7 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
         print(f"{chapter}: up to date", flush=True)
         return False
     with locked(where):
-        execute(where, chapter, values, timeout=timeout, seal={"key": key, "depends": depends})
+        execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
     return True
 
 
@@ -61,9 +58,11 @@ def locked(where: Places) -> Any:
     return hold
 
 
-def execute(where: Places, chapter: str, values: dict[str, Any], *, timeout: int, seal: dict[str, Any]) -> None:
-    """Run the notebook into a folder beside the last result; swap them on success, note the failure otherwise."""
-    part, folder = where.reports / f".{chapter}.part", where.reports / chapter
+def execute(
+    where: Places, chapter: str, values: dict[str, Any], *, folder: Path, timeout: int, seal: dict[str, Any]
+) -> None:
+    """Run the notebook into a folder beside ``folder``; swap them on success, note the failure there otherwise."""
+    part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     given = {
@@ -130,16 +129,9 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="a seed instead of the chapter's own, in folders of its own")
     parser.add_argument("--force", action="store_true", help="run although nothing changed")
     ask = parser.parse_args(words)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    with ThreadPoolExecutor(1) as thread:  # a main thread that only waits can always answer a signal
-        where = places(ask.profile, ask.data, seed=ask.seed)
-        job = thread.submit(run_chapter, where, ask.chapter, after=ask.after, timeout=ask.timeout, force=ask.force)
-        ended = threading.Event()
-        job.add_done_callback(lambda _: ended.set())
-        while not ended.wait(0.5):
-            pass
-        job.result()
+    where = places(ask.profile, ask.data, seed=ask.seed)
+    settings = {"after": ask.after, "timeout": ask.timeout, "force": ask.force}
+    stoppable(lambda: run_chapter(where, ask.chapter, **settings))
     return 0
 
 

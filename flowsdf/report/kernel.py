@@ -5,11 +5,16 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.places import Places
+
+Result = TypeVar("Result")
 
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
@@ -62,6 +67,18 @@ def last_line(error: Exception) -> str:
     name, value = getattr(error, "ename", ""), getattr(error, "evalue", "") or str(error)
     line = value.strip().splitlines()[-1] if value.strip() else ""
     return line if name in ("Failed", "") else f"{name}: {line}"
+
+
+def stoppable(job: Callable[[], Result]) -> Result:
+    """What ``job`` returns, while Ctrl-C and SIGTERM ``stop`` it at any moment."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with ThreadPoolExecutor(1) as thread:  # a main thread that only waits can always answer a signal
+        future, ended = thread.submit(job), threading.Event()
+        future.add_done_callback(lambda _: ended.set())
+        while not ended.wait(0.5):
+            pass
+        return future.result()
 
 
 def stop(number: int, _frame: Any = None) -> NoReturn:

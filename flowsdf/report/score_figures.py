@@ -1,0 +1,43 @@
+"""Scores with their intervals as figures, in the report's one look."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from flowsdf.report.figures import PALETTE, set_style
+
+
+def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False) -> Figure:
+    """Means of a score with their bootstrap 95 % intervals, one point per group and value of `hue`, side by side.
+
+    The score lies along x and the groups are rows; with `line` it lies along y, over a number, and points are joined.
+    """
+    set_style()
+    groups = table[x if line else y].nunique()
+    figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
+    style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
+    sns.pointplot(table, x=x, y=y, hue=hue, dodge=0.3, seed=0, ax=axis, palette="colorblind", **style)
+    axis.set(ylabel=y if line else "")
+    sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
+    return figure
+
+
+def laws(measured: pd.DataFrame, fitted: pd.DataFrame, *, x: str, y: str, hue: str) -> Figure:
+    """Measured means with their intervals, and fitted lines with bands, dashed where nothing was measured.
+
+    Both tables have columns x, y, hue, low and high; both axes are logarithmic.
+    """
+    set_style()
+    figure, axis = plt.subplots(figsize=(7.2, 4.2))
+    for color, (name, line) in zip(PALETTE, fitted.groupby(hue, sort=False), strict=False):
+        points = measured[measured[hue] == name]
+        reach = abs(points[["low", "high"]].sub(points[y], axis=0)).T.to_numpy()
+        axis.errorbar(points[x], points[y], yerr=reach, fmt="o", markersize=5, color=color, label=name)
+        inside = line[line[x] <= points[x].max()]
+        axis.plot(inside[x], inside[y], color=color, linewidth=1.4)
+        axis.plot(line[x][len(inside) - 1 :], line[y][len(inside) - 1 :], color=color, linewidth=1.4, linestyle="--")
+        axis.fill_between(line[x], line["low"], line["high"], color=color, alpha=0.12, linewidth=0)
+    axis.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure

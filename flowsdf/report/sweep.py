@@ -1,0 +1,162 @@
+"""One chapter over shape counts and seeds, at fixed steps and at fixed epochs, side by side or on a cluster.
+
+python -m flowsdf.report.sweep --counts 20 64 128 --seeds 0 1 2
+
+Every cell is the chapter's notebook with its count and seed injected. Cells share the large files of the run, so that
+data are prepared once and a stored fit is found again; a finished cell is not run again, and a killed sweep goes on.
+"""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from flowsdf.data.artefacts import usable_shapes
+from flowsdf.data.executor import run_tasks
+from flowsdf.data.faults import Failed, Rejected
+from flowsdf.report.doors import leave, run_parser
+from flowsdf.report.execute import execute, locked
+from flowsdf.report.freshness import digest_json, fresh, inputs, read_json
+from flowsdf.report.kernel import stoppable
+from flowsdf.report.parameters import check, declared, load_yaml, parameters
+from flowsdf.report.places import Places, places
+from flowsdf.report.results import write
+
+CHAPTER, DATA = "13_generalisation", "00_data"
+KEPT = ["row", "shape", "category", "split", "iou", "chamfer_l1", "f_005", "failed"]  # of a cell's table of scores
+BUDGETS = {False: "fixed steps", True: "fixed epochs"}
+
+
+class Cell(NamedTuple):
+    """One run of a sweep: the folder of its results, its parameters, and all that its result depends on."""
+
+    where: Places
+    folder: Path
+    values: dict[str, Any]
+    depends: dict[str, Any]
+    timeout: int
+
+    @property
+    def finished(self) -> bool:
+        """Whether its result is there and of this very code, data and parameters."""
+        return fresh(self.folder, digest_json(self.depends))
+
+
+def cells(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout: int) -> list[Cell]:
+    """Every run of a sweep, the longest first; at the largest count, fixed steps and fixed epochs are one run."""
+    asked = [(count, seed, epochs) for count in sorted(counts) for seed in seeds for epochs in BUDGETS]
+    asked = [cell for cell in asked if not (cell[2] and cell[0] == max(counts))]
+    own = _own_values(where)
+    found = []
+    for count, seed, epochs in sorted(asked, key=lambda cell: (cell[2], -cell[0])):
+        values = own | {"shapes": count, "seed": seed, "fixed_epochs": epochs, "full_shapes": max(counts)}
+        depends = inputs(where, CHAPTER, values, [DATA])
+        name = f"{count}-shapes-{BUDGETS[epochs].replace(' ', '-')}-seed{seed}"
+        found.append(Cell(where, where.reports / "sweep" / ".cells" / name, values, depends, timeout))
+    return found
+
+
+def _own_values(where: Places) -> dict[str, Any]:
+    """The chapter's parameters in this profile, with what params/PROFILE/sweep.yaml makes smaller."""
+    path, defaults = where.root / "params" / where.profile / "sweep.yaml", declared(where.notebook(CHAPTER))
+    values = parameters(where, CHAPTER)
+    for name, value in (load_yaml(path) or {} if path.exists() else {}).items():
+        if name not in values:
+            raise Failed(f"params/{where.profile}/sweep.yaml: {name}: no such parameter; {CHAPTER} has {list(values)}")
+        check(f"params/{where.profile}/sweep.yaml", name, value, defaults[name])
+        values[name] = value
+    return values
+
+
+def run_cell(cell: Cell) -> None:
+    """In a worker: one notebook, its output in a log beside its folder; Rejected with the reason when it fails."""
+    cell.folder.parent.mkdir(parents=True, exist_ok=True)
+    os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel, on a cluster as in a pool: threads change the last digits
+    seal = {"key": digest_json(cell.depends), "depends": cell.depends}
+    with open(cell.folder.with_suffix(".log"), "w", encoding="utf-8") as log:
+        try:
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                execute(cell.where, CHAPTER, cell.values, folder=cell.folder, timeout=cell.timeout, seal=seal)
+        except Failed as failed:
+            raise Rejected("failed", str(failed)) from None
+
+
+def sweep(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout: int) -> pd.DataFrame:
+    """Run what is missing, and gather the table of all cells; a failed one is a line with its reason."""
+    there = len(usable_shapes(where.artifacts / DATA, "train"))
+    if max(counts) > there or min(counts) < 2:
+        raise Failed(f"COUNTS={' '.join(map(str, counts))}: this run has 2 to {there} shapes for training")
+    every = cells(where, counts, seeds, timeout=timeout)
+    state = {cell.folder.name: "done" if cell.finished else "waiting" for cell in every}
+    missing = [cell for cell in every if not cell.finished]
+
+    def note(number: int, outcome: object) -> None:
+        state[missing[number].folder.name] = str(outcome) if isinstance(outcome, Rejected) else "done"
+        print(progress(every, state), flush=True)
+
+    print(progress(every, state), flush=True)
+    with locked(where):
+        run_tasks(run_cell, missing, label="sweep", on_result=note)
+    return gather(where, every, state)
+
+
+def progress(every: Sequence[Cell], state: dict[str, str]) -> str:
+    """The table of a sweep as far as it is: counts and budgets down, seeds across."""
+    lines = [(_line(cell), cell.values["seed"], state[cell.folder.name].partition(":")[0]) for cell in every]
+    table = pd.DataFrame(lines, columns=["", "seed", "state"]).pivot(index="", columns="seed", values="state")
+    return "\n" + table.loc[list(dict.fromkeys(line[0] for line in lines))].to_string() + "\n"
+
+
+def _line(cell: Cell) -> str:
+    return f"{cell.values['shapes']} shapes, {BUDGETS[cell.values['fixed_epochs']]}"
+
+
+def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.DataFrame:
+    """Write sweep/cells.csv (a line per cell, its metrics or its reason) and sweep/scores.csv (a line per shape)."""
+    lines, scores = [], []
+    for cell in every:
+        asked = {"shapes": cell.values["shapes"], "seed": cell.values["seed"], "budget": _line(cell).split(", ")[1]}
+        run, done = read_json(cell.folder / "run.json"), cell.finished
+        lines.append(asked | {"state": "done" if done else state[cell.folder.name], "seconds": run.get("seconds")})
+        if done:
+            lines[-1] |= read_json(cell.folder / "metrics.json")
+            scores.append(pd.read_csv(cell.folder / "tables" / "scores.csv")[KEPT].assign(**asked))
+    table = pd.DataFrame(lines)
+    folder = where.reports / "sweep"
+    write(folder / "cells.csv", table.to_csv(index=False).encode())
+    if scores:
+        write(folder / "scores.csv", pd.concat(scores).round(6).to_csv(index=False).encode())
+    return table
+
+
+def read(where: Places) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
+    """The cells and the scores of a run's sweep, and whether it is its own; else those of the published laptop run."""
+    published = where._replace(profile="laptop", data="procedural", seed=None).published
+    for folder in (where.reports / "sweep", published / "sweep"):
+        if (folder / "scores.csv").is_file():
+            tables = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
+            return *tables, folder.parent == where.reports
+    raise Failed('no sweep, neither of this run nor published: make sweep COUNTS="20 64 128" SEEDS="0 1 2"')
+
+
+def main(words: list[str] | None = None) -> int:
+    """The command line; 1 when a cell failed."""
+    parser = run_parser("Sweep the generalisation chapter over shape counts and seeds.")
+    parser.add_argument("--counts", type=int, nargs="+", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--timeout", type=int, default=14_400, help="seconds for one cell of a notebook")
+    ask = parser.parse_args(words)
+    where = places(ask.profile, ask.data)
+    table = stoppable(lambda: sweep(where, ask.counts, ask.seeds, timeout=ask.timeout))
+    for _, line in table[table.state != "done"].iterrows():
+        print(f"{line.shapes} shapes, {line.budget}, seed {line.seed}: {line.state}")
+    done = int((table.state == "done").sum())
+    print(f"{done} of {len(table)} cells done: {(where.reports / 'sweep' / 'cells.csv').relative_to(where.root)}")
+    return int(done < len(table))
+
+
+if __name__ == "__main__":
+    leave(main)

@@ -1,0 +1,147 @@
+"""Shapes that a model of images never saw: whose error it is, whether it beats retrieval, and what more views buy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from flowsdf.data.artefacts import read_samples
+from flowsdf.data.manifest import Entry
+from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.models.deepsdf import DeepSDF
+from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore
+from flowsdf.studies.image_to_latent import Predictor, fit_predictor, predict, restore_predictor
+from flowsdf.studies.unseen import inputs
+from flowsdf.train import checkpoint
+from flowsdf.train.fits import fit
+
+BETTER = {"iou": 1, "chamfer_l1": -1, "f_005": 1}  # the sign that makes more of a score better
+DECODER = {"width": 512, "depth": 8, "shapes_per_step": 4, "points_per_step": 256, "ema": 0.998}
+DECODER |= {"decoder_rate": 5e-4, "latent_rate": 1e-3}
+PREDICTOR = {"width": 384, "layers": 4, "heads": 6, "batch": 64, "rate": 5e-4, "ema": 0.995, "deterministic": False}
+
+
+class Model(NamedTuple):
+    """A decoder, the codes of its training shapes, a predictor of codes, and the hash of each fit."""
+
+    tensors: dict[str, Tensor]  # of the decoder
+    decoder: DeepSDF
+    codes: Float[Tensor, "s 64"]
+    predictor: Predictor
+    keys: dict[str, str]
+
+
+def trained(
+    folder: Path,
+    train: Sequence[Entry],
+    seen: Float[Tensor, "s v d"],
+    cameras: Float[Tensor, "v 3"],
+    *,
+    store: Path,
+    decoder_steps: int,
+    predictor_steps: int,
+    seed: int,
+) -> Model:
+    """A model of these training shapes in ``folder``, of the sizes of chapters 11 and 12, or the stored fits of it."""
+    keys = {f"{stage} of {e.name}": e.stages[stage].key for e in train for stage in ("sdf", "features")}
+    samples = as_tensors(*read_samples(folder, list(train)))
+    numbers = DECODER | {"steps": decoder_steps, "seed": seed}
+    first = fit(fit_decoder, *samples, store=store, name="decoder", parameters=numbers, inputs=keys)
+    keys |= {"decoder": first.facts["fingerprint"]}
+    numbers = PREDICTOR | {"steps": predictor_steps, "seed": seed}
+    data = first.tensors["latents"], seen, cameras
+    second = fit(fit_predictor, *data, store=store, name="predictor", parameters=numbers, inputs=keys)
+    return _model(first.tensors, first.facts, second.tensors, second.facts | {"heads": PREDICTOR["heads"]})
+
+
+def stored(decoder: Path, predictor: Path) -> Model:
+    """The model that two chapters left at these paths."""
+    return _model(*checkpoint.read(decoder), *checkpoint.read(predictor))
+
+
+def _model(tensors: dict, facts: dict, predictor: dict, of: dict) -> Model:
+    keys = {"decoder": facts["fingerprint"], "predictor": of["fingerprint"]}
+    return Model(tensors, *restore(tensors), restore_predictor(predictor, heads=of["heads"]), keys)
+
+
+def by_views(
+    predictor: Predictor,
+    features: Float[Tensor, "b v d"],
+    cameras: Float[Tensor, "v 3"],
+    counts: Sequence[int],
+    *,
+    seed: int,
+) -> dict[str, Float[Tensor, "b d"]]:
+    """The code of each object from so many of its views, by row name; fewer views are the first of more."""
+    given = {count: inputs(features, cameras, views=count, seed=seed).several for count in counts}
+    return {views_row(count): predict(predictor, views, seed=seed) for count, views in given.items()}
+
+
+def views_row(count: int) -> str:
+    """The name of the table's row of a diffusion model that sees ``count`` views."""
+    return f"diffusion, {count} view{'s' if count > 1 else ''}"
+
+
+def wide(scores: pd.DataFrame, score: str) -> pd.DataFrame:
+    """One line per shape and one column per row of the table, of one score."""
+    return scores.pivot(index="shape", columns="row", values=score)
+
+
+def advantage(
+    scores: pd.DataFrame,
+    ours: str,
+    other: str,
+    *,
+    seed: int,
+    within: str = "split",
+    by: Sequence[str] = ("iou", "chamfer_l1", "f_005"),
+) -> pd.DataFrame:
+    """How much better one row is than another on the same shapes: per group of shapes and score, with its interval.
+
+    Groups are all shapes and those that share a value of the column ``within``. A positive ``gain`` is better whatever
+    the score; ``ahead`` counts the shapes on which ours is strictly better.
+    """
+    lines = []
+    for (name, group), score in ((g, s) for g in _groups(scores, within) for s in by):
+        table = wide(group, score)
+        gained = BETTER[score] * (table[ours] - table[other]).to_numpy()
+        means = table[ours].mean(), table[other].mean()
+        lines.append((name, len(gained), score, *means, *interval(gained, seed=seed), int((gained > 0).sum())))
+    return pd.DataFrame(lines, columns=["objects", "n", "score", "model", other, "gain", "low", "high", "ahead"])
+
+
+def shares_of_error(scores: pd.DataFrame, ours: str, *, seed: int) -> pd.DataFrame:
+    """Where the IoU goes, per split: what no code of the decoder recovers, and what the image model adds to that.
+
+    The decoder loses the floor's IoU less that of the best code, the image model the best code's less its own.
+    """
+    steps = {"the decoder": ("floor", "fitted latent"), "the image model": ("fitted latent", ours)}
+    lines = []
+    for name, group in _groups(scores, "split"):
+        table = wide(group, "iou")
+        for part, (before, after) in steps.items():
+            lines.append((name, len(table), part, *interval((table[before] - table[after]).to_numpy(), seed=seed)))
+    return pd.DataFrame(lines, columns=["objects", "n", "lost by", "IoU", "low", "high"])
+
+
+def extremes(scores: pd.DataFrame, ours: str, other: str, count: int, *, score: str = "iou") -> list[str]:
+    """The ``count`` shapes on which ours beats the other row by most, then the ``count`` on which it loses most."""
+    table = wide(scores, score)
+    order = (BETTER[score] * (table[ours] - table[other])).sort_values(ascending=False).index
+    count = min(count, len(order) // 2)
+    return [*order[:count], *order[len(order) - count :]]
+
+
+def _groups(scores: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+    return [("all unseen", scores), *scores.groupby(column, sort=False)]
+
+
+def interval(values: Float[np.ndarray, " n"], *, seed: int) -> tuple[float, float, float]:
+    """A mean with its bootstrap interval over shapes; without one, as NaN, where there is a single shape."""
+    if len(values) < 2:
+        return float(values.mean()), np.nan, np.nan
+    return tuple(bootstrap_interval(values, seed=seed))
