@@ -66,9 +66,12 @@ bench: $(READY) graphics  ## speed beside the obvious alternative, in one run
 lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebooks
 	@JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/.jupyter $(PYTHON) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=$(CURDIR)
 
+# The tests run beside the smoke report, which mostly waits for kernels to start; what they say is shown after it.
+test: export OMP_NUM_THREADS := 1
 test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
-	@status=0; $(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural || status=1; \
-	$(PYTHON) -m pytest -q --numprocesses=auto --maxprocesses=4 tests || status=1; exit $$status
+	@mkdir -p reports; $(PYTHON) -m pytest -q --numprocesses=auto --maxprocesses=4 tests >reports/.tests.log 2>&1 & tests=$$!; \
+	trap 'kill $$tests' INT TERM; status=0; $(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural || status=1; \
+	wait $$tests || status=1; cat reports/.tests.log; exit $$status
 
 check: $(READY) lint  ## lint, types, measured budgets: seconds
 	@$(PYTHON) -m mypy flowsdf

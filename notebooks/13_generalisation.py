@@ -77,7 +77,7 @@ results.record_metrics(chapter, {"training_shapes": len(train), "unseen_shapes":
 #
 # What costs nothing (the mean code, the first training shape, any training shape, the one whose pictures look most
 # alike), what cannot be had without the truth (the best training shape, the best code), the model with one to eight
-# views, and the floor: the truth sampled again. Scores follow the [protocol](../protocol.md).
+# views, and the floor: the truth sampled again. Scores follow the frozen protocol.
 
 # %%
 known = scoring.clouds(folder, train)
