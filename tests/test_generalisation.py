@@ -61,7 +61,7 @@ def test_extremes_are_the_largest_wins_then_the_largest_losses() -> None:
 
 def swept(exponent: float) -> pd.DataFrame:
     """Scores of a sweep of three counts and seeds whose errors follow a law; one seed lacks a count."""
-    rng, lines = np.random.default_rng(0), []
+    rng, lines = np.random.default_rng(4), []
     for count in (20, 64, 128):
         for seed in range(4):
             for shape in range(6) if (count, seed) != (64, 3) else ():
