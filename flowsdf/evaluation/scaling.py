@@ -24,7 +24,7 @@ class PowerLaw(NamedTuple):
         half = self._half_widths(np.array([[0.0, 1.0]]), level)[0]
         return Interval(self.exponent, float(self.exponent - half), float(self.exponent + half))
 
-    def at(self, counts: Sequence[float], *, level: float = 0.95) -> Float[np.ndarray, "n 3"]:
+    def at(self, counts: Sequence[float] | np.ndarray, *, level: float = 0.95) -> Float[np.ndarray, "n 3"]:
         """The error that the law says for each count, with its limits; beyond the data, an extrapolation."""
         logs = np.log(np.asarray(counts, np.float64))
         design = np.stack([np.ones_like(logs), logs], axis=1)
