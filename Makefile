@@ -41,9 +41,9 @@ evidence: $(READY) graphics  ## a chapter over seeds, for the ledger's intervals
 	@for seed in $(SEEDS); do $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
 	@$(PYTHON) -m flowsdf.report.evidence $(CH) $(RUN) --seeds $(SEEDS)
 
-sweep: SEEDS := 0 1 2
 sweep: $(READY) graphics 00_data  ## held-out scores over shape counts: make sweep COUNTS="20 64 128" SEEDS="0 1 2"
-	@$(PYTHON) -m flowsdf.report.sweep $(RUN) --counts $(COUNTS) --seeds $(SEEDS) --timeout $(TIMEOUT)
+	@$(PYTHON) -m flowsdf.report.sweep $(RUN) --counts $(COUNTS) --seeds $(if $(filter file,$(origin SEEDS)),0 1 2,$(SEEDS)) \
+	  $(if $(WORKERS),--workers $(WORKERS)) --timeout $(TIMEOUT)
 
 book: $(READY)  ## the offline book of the last run, or of the published results
 	@$(PYTHON) -m flowsdf.report.book $(RUN)
@@ -70,8 +70,8 @@ lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebo
 test: export OMP_NUM_THREADS := 1
 test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
 	@mkdir -p reports; $(PYTHON) -m pytest -q --numprocesses=auto --maxprocesses=4 tests >reports/.tests.log 2>&1 & tests=$$!; \
-	trap 'kill $$tests' INT TERM; status=0; $(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural || status=1; \
-	wait $$tests || status=1; cat reports/.tests.log; exit $$status
+	$(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural & report=$$!; trap 'kill $$tests $$report' INT TERM; \
+	status=0; wait $$report || status=1; wait $$tests || status=1; cat reports/.tests.log; exit $$status
 
 check: $(READY) lint  ## lint, types, measured budgets: seconds
 	@$(PYTHON) -m mypy flowsdf
@@ -108,10 +108,11 @@ chapters: $(CHAPTERS)
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
 13_generalisation: 12_image_to_latent 11_deepsdf 00_data
+13_shape_count: 00_data $(wildcard reports/$(PROFILE)*/sweep/*.csv)
 flow_sdf_stage1:
 flow_sdf_stage2: flow_sdf_stage1
 flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
-99_ledger: 13_generalisation 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
+99_ledger: 13_generalisation 13_shape_count 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
 	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^

@@ -79,8 +79,11 @@ def test_a_sweep_is_read_without_its_holes() -> None:
     counts, values = shape_count.per_count(swept(-0.3), OURS, "chamfer_l1")
     assert counts == [20, 64, 128] and values.shape == (3, 3, 6)
     assert values.mean((1, 2)) == pytest.approx(3.0 * np.array(counts) ** -0.3, rel=0.02)
-    with pytest.raises(Failed, match="no seed of the sweep has every count of row 'oracle'"):
+    with pytest.raises(Failed, match="0 seeds of the sweep have every count"):
         shape_count.per_count(swept(-0.3), "oracle", "chamfer_l1")
+    table = swept(-0.3)
+    assert shape_count.enough(table, OURS) and not shape_count.enough(table[table.seed > 1], OURS)
+    assert not shape_count.enough(table[table.shapes > 20], OURS)
 
 
 def test_what_more_shapes_buy_is_found() -> None:

@@ -88,8 +88,11 @@ def test_every_cell_runs_once_and_is_not_run_again(where: Places, capsys: pytest
     assert "4 shapes, fixed steps   done" in capsys.readouterr().out
     assert set(swept(where).values()) == {"done"}
     assert marks == {path: path.stat().st_mtime_ns for path in marks}
-    tables = sweep.read(where)
-    assert tables[2] and tables[1].equals(scores)
+    found = sweep.read(where)
+    assert found.own and found.current and found.scores.equals(scores)
+    notebook = where.notebook("13_generalisation")
+    notebook.write_text(notebook.read_text() + "# changed\n")
+    assert not sweep.read(where).current
 
 
 def test_a_failed_cell_is_a_hole_with_its_reason(where: Places) -> None:
@@ -110,6 +113,12 @@ def test_a_wrong_parameter_of_the_sweep_is_named(where: Places, text: str) -> No
 def test_more_shapes_than_there_are_is_refused(where: Places) -> None:
     with pytest.raises(Failed, match="COUNTS=2 9: this run has 2 to 4 shapes"):
         sweep.sweep(where, [2, 9], [0], timeout=300)
+
+
+def test_nothing_held_out_is_refused(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "usable_shapes", lambda folder, split: range(4 if split == "train" else 0))
+    with pytest.raises(Failed, match="no shape is held out"):
+        sweep.sweep(where, [2], [0], timeout=300)
 
 
 def test_no_sweep_at_all_says_what_to_do(where: Places) -> None:

@@ -8,25 +8,31 @@ data are prepared once and a stored fit is found again; a finished cell is not r
 
 import contextlib
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
+import psutil
+import torch
 
 from flowsdf.data.artefacts import usable_shapes
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.execute import execute, locked
-from flowsdf.report.freshness import digest_json, fresh, inputs, read_json
+from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json, sources
 from flowsdf.report.kernel import stoppable
 from flowsdf.report.parameters import check, declared, load_yaml, parameters
 from flowsdf.report.places import Places, places
-from flowsdf.report.results import write
+from flowsdf.report.results import write, write_json
 
 CHAPTER, DATA = "13_generalisation", "00_data"
 KEPT = ["row", "shape", "category", "split", "iou", "chamfer_l1", "f_005", "failed"]  # of a cell's table of scores
+HELD = ("held_out_shape", "held_out_category", "special")
+SIZES = ("decoder_steps", "predictor_steps", "resolution", "surface_points")  # a cell's parameters that a reader needs
+CELL_BYTES = 3 * 2**30  # of memory that a cell takes at its peak
 BUDGETS = {False: "fixed steps", True: "fixed epochs"}
 
 
@@ -47,7 +53,9 @@ class Cell(NamedTuple):
 
 def cells(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout: int) -> list[Cell]:
     """Every run of a sweep, the longest first; at the largest count, fixed steps and fixed epochs are one run."""
-    asked = [(count, seed, epochs) for count in sorted(counts) for seed in seeds for epochs in BUDGETS]
+    asked = [
+        (count, seed, epochs) for count in sorted(set(counts)) for seed in sorted(set(seeds)) for epochs in BUDGETS
+    ]
     asked = [cell for cell in asked if not (cell[2] and cell[0] == max(counts))]
     own = _own_values(where)
     found = []
@@ -73,8 +81,10 @@ def _own_values(where: Places) -> dict[str, Any]:
 
 def run_cell(cell: Cell) -> None:
     """In a worker: one notebook, its output in a log beside its folder; Rejected with the reason when it fails."""
+    _only_task_of_its_process()
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel, on a cluster as in a pool: threads change the last digits
+    os.environ.pop("SCHEDULER", None)  # a cell that waits for tasks of the cluster it runs on may wait for ever
     seal = {"key": digest_json(cell.depends), "depends": cell.depends}
     with open(cell.folder.with_suffix(".log"), "w", encoding="utf-8") as log:
         try:
@@ -84,11 +94,24 @@ def run_cell(cell: Cell) -> None:
             raise Rejected("failed", str(failed)) from None
 
 
-def sweep(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout: int) -> pd.DataFrame:
+def _only_task_of_its_process() -> None:
+    """Failed on a cluster's worker of several threads: a notebook changes the environment of its process."""
+    if "distributed.worker" in sys.modules:
+        from distributed import get_worker
+
+        if get_worker().state.nthreads > 1:
+            raise Failed("a worker runs several tasks in one process: start the workers with --nthreads 1")
+
+
+def sweep(
+    where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout: int, workers: int | None = None
+) -> pd.DataFrame:
     """Run what is missing, and gather the table of all cells; a failed one is a line with its reason."""
-    there = len(usable_shapes(where.artifacts / DATA, "train"))
-    if max(counts) > there or min(counts) < 2:
-        raise Failed(f"COUNTS={' '.join(map(str, counts))}: this run has 2 to {there} shapes for training")
+    shapes = {split: len(usable_shapes(where.artifacts / DATA, split)) for split in ("train", *HELD)}
+    if max(counts) > shapes["train"] or min(counts) < 2:
+        raise Failed(f"COUNTS={' '.join(map(str, counts))}: this run has 2 to {shapes['train']} shapes for training")
+    if not any(shapes[split] for split in HELD):
+        raise Failed("no shape is held out, so nothing unseen can be scored: sweep more shapes")
     every = cells(where, counts, seeds, timeout=timeout)
     state = {cell.folder.name: "done" if cell.finished else "waiting" for cell in every}
     missing = [cell for cell in every if not cell.finished]
@@ -99,8 +122,15 @@ def sweep(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout
 
     print(progress(every, state), flush=True)
     with locked(where):
-        run_tasks(run_cell, missing, label="sweep", on_result=note)
+        run_tasks(run_cell, missing, workers=workers or at_once(), label="sweep", on_result=note)
     return gather(where, every, state)
+
+
+def at_once() -> int:
+    """How many cells this machine bears: one on a GPU, else one a core for which there is memory."""
+    if torch.cuda.is_available():
+        return 1
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // CELL_BYTES))
 
 
 def progress(every: Sequence[Cell], state: dict[str, str]) -> str:
@@ -115,30 +145,51 @@ def _line(cell: Cell) -> str:
 
 
 def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.DataFrame:
-    """Write sweep/cells.csv (a line per cell, its metrics or its reason) and sweep/scores.csv (a line per shape)."""
+    """Write sweep/cells.csv (a line per cell, its metrics or its reason) and sweep/scores.csv (a line per shape).
+
+    sweep/code.json holds the hash of the notebook and the library that made them.
+    """
     lines, scores = [], []
     for cell in every:
         asked = {"shapes": cell.values["shapes"], "seed": cell.values["seed"], "budget": _line(cell).split(", ")[1]}
-        run, done = read_json(cell.folder / "run.json"), cell.finished
-        lines.append(asked | {"state": "done" if done else state[cell.folder.name], "seconds": run.get("seconds")})
-        if done:
+        sizes = {name: cell.values[name] for name in SIZES if name in cell.values}
+        lines.append(asked | {"state": "done" if cell.finished else state[cell.folder.name]} | sizes)
+        if cell.finished:
+            lines[-1] |= {"seconds": read_json(cell.folder / "run.json")["seconds"]}
             lines[-1] |= read_json(cell.folder / "metrics.json")
             scores.append(pd.read_csv(cell.folder / "tables" / "scores.csv")[KEPT].assign(**asked))
-    table = pd.DataFrame(lines)
-    folder = where.reports / "sweep"
+    table, folder = pd.DataFrame(lines), where.reports / "sweep"
+    whole = pd.concat(scores).round(6) if scores else pd.DataFrame(columns=[*KEPT, "shapes", "seed", "budget"])
     write(folder / "cells.csv", table.to_csv(index=False).encode())
-    if scores:
-        write(folder / "scores.csv", pd.concat(scores).round(6).to_csv(index=False).encode())
+    write(folder / "scores.csv", whole.to_csv(index=False).encode())
+    write_json(folder / "code.json", {"code": code_now(where)})
     return table
 
 
-def read(where: Places) -> tuple[pd.DataFrame, pd.DataFrame, bool]:
-    """The cells and the scores of a run's sweep, and whether it is its own; else those of the published laptop run."""
+def code_now(where: Places) -> str:
+    """The hash of the swept notebook and of the library files it imports, as they are."""
+    text = where.notebook(CHAPTER).read_text(encoding="utf-8")
+    return digest_json([digest(text), sources(where.root, text)])
+
+
+class Sweep(NamedTuple):
+    """The tables of a sweep, and where they come from."""
+
+    cells: pd.DataFrame
+    scores: pd.DataFrame
+    own: bool  # of this run, not of the published one
+    current: bool  # of this very code
+
+
+def read(where: Places) -> Sweep:
+    """A run's own sweep, or else that of the published laptop run; Failed where there is none with a finished cell."""
     published = where._replace(profile="laptop", data="procedural", seed=None).published
     for folder in (where.reports / "sweep", published / "sweep"):
         if (folder / "scores.csv").is_file():
-            tables = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
-            return *tables, folder.parent == where.reports
+            cells, scores = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
+            if len(scores):
+                made_by = read_json(folder / "code.json").get("code")
+                return Sweep(cells, scores, folder.parent == where.reports, made_by == code_now(where))
     raise Failed('no sweep, neither of this run nor published: make sweep COUNTS="20 64 128" SEEDS="0 1 2"')
 
 
@@ -147,10 +198,11 @@ def main(words: list[str] | None = None) -> int:
     parser = run_parser("Sweep the generalisation chapter over shape counts and seeds.")
     parser.add_argument("--counts", type=int, nargs="+", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", required=True)
+    parser.add_argument("--workers", type=int, help="cells at once on this machine; by default what it bears")
     parser.add_argument("--timeout", type=int, default=14_400, help="seconds for one cell of a notebook")
     ask = parser.parse_args(words)
     where = places(ask.profile, ask.data)
-    table = stoppable(lambda: sweep(where, ask.counts, ask.seeds, timeout=ask.timeout))
+    table = stoppable(lambda: sweep(where, ask.counts, ask.seeds, timeout=ask.timeout, workers=ask.workers))
     for _, line in table[table.state != "done"].iterrows():
         print(f"{line.shapes} shapes, {line.budget}, seed {line.seed}: {line.state}")
     done = int((table.state == "done").sum())

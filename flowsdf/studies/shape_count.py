@@ -18,10 +18,18 @@ def per_count(scores: pd.DataFrame, row: str, score: str) -> tuple[list[int], Fl
     own = scores[scores.row == row]
     table = own.pivot(index=["seed", "shape"], columns="shapes", values=score)
     whole = table.groupby("seed").filter(lambda cells: bool(cells.notna().all(axis=None)))
-    if whole.empty:
-        raise Failed(f"no seed of the sweep has every count of row {row!r}: make sweep")
     seeds = whole.index.get_level_values("seed").nunique()
+    if seeds < 2:
+        raise Failed(
+            f"{seeds} seeds of the sweep have every count, and an interval needs two: make sweep SEEDS=with more"
+        )
     return [int(count) for count in table.columns], whole.to_numpy().T.reshape(len(table.columns), seeds, -1)
+
+
+def enough(scores: pd.DataFrame, row: str) -> bool:
+    """Whether a law can be fitted: three counts, each in two whole seeds."""
+    seeds = scores[scores.row == row].groupby("seed").shapes.nunique()
+    return scores.shapes.nunique() >= 3 and int((seeds == scores.shapes.nunique()).sum()) >= 2
 
 
 def fitted_laws(scores: pd.DataFrame, rows: Sequence[str], *, score: str = "chamfer_l1") -> dict[str, PowerLaw]:
