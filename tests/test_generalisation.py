@@ -27,12 +27,19 @@ def scores(rng: np.random.Generator, gain: float) -> pd.DataFrame:
 def test_a_gain_is_found_with_its_sign_for_every_score() -> None:
     table = generalisation.advantage(scores(np.random.default_rng(0), 0.1), OURS, "retrieval", seed=0)
     found = table.set_index(["objects", "score"])
-    assert found.loc[("all unseen", "iou"), ["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
-    assert found.loc[("all unseen", "chamfer_l1"), "gain"] == pytest.approx(0.1)  # nearer is better
-    assert found.loc[("all unseen", "f_005"), "gain"] == pytest.approx(0.05)
+    assert found.loc[("all", "iou"), ["gain", "low", "high"]].tolist() == pytest.approx([0.1] * 3)
+    assert found.loc[("all", "chamfer_l1"), "gain"] == pytest.approx(0.1)  # nearer is better
+    assert found.loc[("all", "f_005"), "gain"] == pytest.approx(0.05)
     assert (found.ahead == found.n).all() and found.n.to_list() == [12] * 3 + [4] * 3 + [8] * 3
     worse = generalisation.advantage(scores(np.random.default_rng(0), -0.1), OURS, "retrieval", seed=0)
     assert (worse.gain < 0).all() and (worse.ahead == 0).all()
+
+
+def test_the_interval_of_few_shapes_covers() -> None:
+    for count in (3, 15):
+        drawn = [np.random.default_rng(i).normal(1.0, 0.3, count) for i in range(400)]
+        limits = [generalisation.interval(values, seed=0)[1:] for values in drawn]
+        assert np.mean([low <= 1.0 <= high for low, high in limits]) > 0.9
 
 
 def test_a_single_shape_has_no_interval() -> None:
@@ -45,7 +52,7 @@ def test_a_single_shape_has_no_interval() -> None:
 def test_the_error_is_shared_out_without_rest() -> None:
     table = scores(np.random.default_rng(1), 0.05)
     lost = generalisation.shares_of_error(table, OURS, seed=0)
-    whole = lost[lost.objects == "all unseen"].set_index("lost by").IoU
+    whole = lost[lost.objects == "all"].set_index("lost by").IoU
     means = table.groupby("row").iou.mean()
     assert whole.sum() == pytest.approx(means["floor"] - means[OURS])
     assert whole["the image model"] == pytest.approx(0.25)
@@ -57,6 +64,8 @@ def test_extremes_are_the_largest_wins_then_the_largest_losses() -> None:
     table.loc[ours, "iou"] += np.linspace(-1, 1, 12)
     assert generalisation.extremes(table, OURS, "retrieval", 2) == ["obj_0011", "obj_0010", "obj_0001", "obj_0000"]
     assert len(generalisation.extremes(table, OURS, "retrieval", 40)) == 12
+    one = table[table["shape"] == "obj_0003"]
+    assert generalisation.extremes(one, OURS, "retrieval", 4) == ["obj_0003"]
 
 
 def swept(exponent: float) -> pd.DataFrame:

@@ -4,12 +4,13 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from scipy import stats
 
 from flowsdf.report.figures import PALETTE, set_style
 
 
 def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False) -> Figure:
-    """Means of a score with their bootstrap 95 % intervals, one point per group and value of `hue`, side by side.
+    """Means of a score with 95 % intervals by Student's t, one point per group and value of `hue`, side by side.
 
     The score lies along x and the groups are rows; with `line` it lies along y, over a number, and points are joined.
     """
@@ -17,10 +18,15 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     groups = table[x if line else y].nunique()
     figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
     style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
-    sns.pointplot(table, x=x, y=y, hue=hue, dodge=0.3, seed=0, ax=axis, palette="colorblind", **style)
+    sns.pointplot(table, x=x, y=y, hue=hue, dodge=0.3, errorbar=_limits, ax=axis, palette="colorblind", **style)
     axis.set(ylabel=y if line else "")
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     return figure
+
+
+def _limits(values: pd.Series) -> tuple[float, float]:
+    half = stats.t.ppf(0.975, max(len(values) - 1, 1)) * (values.sem() if len(values) > 1 else 0.0)
+    return values.mean() - half, values.mean() + half
 
 
 def laws(measured: pd.DataFrame, fitted: pd.DataFrame, *, x: str, y: str, hue: str) -> Figure:

@@ -60,7 +60,8 @@ def cells(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout
     own = _own_values(where)
     found = []
     for count, seed, epochs in sorted(asked, key=lambda cell: (cell[2], -cell[0])):
-        values = own | {"shapes": count, "seed": seed, "fixed_epochs": epochs, "full_shapes": max(counts)}
+        values = own | {"shapes": count, "seed": seed, "fixed_epochs": epochs}
+        values |= {"full_shapes": max(counts)} if epochs else {}
         depends = inputs(where, CHAPTER, values, [DATA])
         name = f"{count}-shapes-{BUDGETS[epochs].replace(' ', '-')}-seed{seed}"
         found.append(Cell(where, where.reports / "sweep" / ".cells" / name, values, depends, timeout))

@@ -7,18 +7,23 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor
 
+from flowsdf.conventions import Surface
 from flowsdf.data.artefacts import read_samples
+from flowsdf.data.features import Encoder
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation.intervals import bootstrap_interval
 from flowsdf.models.deepsdf import DeepSDF
-from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore
-from flowsdf.studies.image_to_latent import Predictor, fit_predictor, predict, restore_predictor
+from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore, surfaces
+from flowsdf.studies.export import load_model
+from flowsdf.studies.image_to_latent import Predictor, Views, fit_predictor, predict, restore_predictor
 from flowsdf.studies.unseen import inputs
 from flowsdf.train import checkpoint
 from flowsdf.train.fits import fit
 
+FEW = 8  # shapes, below which a bootstrap is too narrow
 BETTER = {"iou": 1, "chamfer_l1": -1, "f_005": 1}  # the sign that makes more of a score better
 DECODER = {"width": 512, "depth": 8, "shapes_per_step": 4, "points_per_step": 256, "ema": 0.998}
 DECODER |= {"decoder_rate": 5e-4, "latent_rate": 1e-3}
@@ -46,7 +51,7 @@ def trained(
     predictor_steps: int,
     seed: int,
 ) -> Model:
-    """A model of these training shapes in ``folder``, of the sizes of chapters 11 and 12, or the stored fits of it."""
+    """A model of these training shapes in ``folder``, with the networks of chapters 11 and 12, or its stored fits."""
     keys = {f"{stage} of {e.name}": e.stages[stage].key for e in train for stage in ("sdf", "features")}
     samples = as_tensors(*read_samples(folder, list(train)))
     numbers = DECODER | {"steps": decoder_steps, "seed": seed}
@@ -115,9 +120,10 @@ def advantage(
 
 
 def shares_of_error(scores: pd.DataFrame, ours: str, *, seed: int) -> pd.DataFrame:
-    """Where the IoU goes, per split: what no code of the decoder recovers, and what the image model adds to that.
+    """Where the IoU goes, per split: what a code fitted to the truth lacks, and what the image model lacks beside it.
 
-    The decoder loses the floor's IoU less that of the best code, the image model the best code's less its own.
+    The decoder loses at most the floor's IoU less the fitted code's, the image model at least the fitted code's less
+    its own: the fit may end short of the best code.
     """
     steps = {"the decoder": ("floor", "fitted latent"), "the image model": ("fitted latent", ours)}
     lines = []
@@ -129,19 +135,29 @@ def shares_of_error(scores: pd.DataFrame, ours: str, *, seed: int) -> pd.DataFra
 
 
 def extremes(scores: pd.DataFrame, ours: str, other: str, count: int, *, score: str = "iou") -> list[str]:
-    """The ``count`` shapes on which ours beats the other row by most, then the ``count`` on which it loses most."""
+    """The ``count`` shapes on which ours gains most on the other row, then the ``count`` with the least gain."""
     table = wide(scores, score)
-    order = (BETTER[score] * (table[ours] - table[other])).sort_values(ascending=False).index
-    count = min(count, len(order) // 2)
-    return [*order[:count], *order[len(order) - count :]]
+    order = list((BETTER[score] * (table[ours] - table[other])).sort_values(ascending=False).index)
+    return order if len(order) <= 2 * count else [*order[:count], *order[-count:]]
 
 
 def _groups(scores: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
-    return [("all unseen", scores), *scores.groupby(column, sort=False)]
+    return [("all", scores), *scores.groupby(column, sort=False)]
 
 
 def interval(values: Float[np.ndarray, " n"], *, seed: int) -> tuple[float, float, float]:
-    """A mean with its bootstrap interval over shapes; without one, as NaN, where there is a single shape."""
+    """A mean with its 95 % interval over shapes: a bootstrap, Student's t below eight shapes, NaN for a single one."""
     if len(values) < 2:
-        return float(values.mean()), np.nan, np.nan
-    return tuple(bootstrap_interval(values, seed=seed))
+        return float(np.mean(values)), np.nan, np.nan
+    if len(values) >= FEW:
+        return tuple(bootstrap_interval(values, seed=seed))
+    mean, half = float(np.mean(values)), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
+    return mean, float(mean - half), float(mean + half)
+
+
+def from_built_in_shapes(encoder: Encoder, views: Views, *, seed: int, resolution: int) -> list[Surface]:
+    """What the shipped model, of built-in shapes, makes of these views; nothing where it knows another encoder."""
+    shipped = load_model()
+    if shipped.facts.get("encoder_hash") != encoder.sha256:
+        return []
+    return surfaces(shipped.decoder, predict(shipped.predictor, views, seed=seed), resolution)
