@@ -1,6 +1,7 @@
 """Scores with their intervals as figures, in the report's one look."""
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -13,13 +14,16 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     """Means of a score with 95 % intervals by Student's t, one point per group and value of `hue`, side by side.
 
     The score lies along x and the groups are rows; with `line` it lies along y, over a number, and points are joined.
+    The axis spans the scores: an interval of few shapes that is wider ends at its edge.
     """
     set_style()
     groups = table[x if line else y].nunique()
     figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
     style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
     sns.pointplot(table, x=x, y=y, hue=hue, dodge=0.3, errorbar=_limits, ax=axis, palette="colorblind", **style)
-    axis.set(ylabel=y if line else "")
+    scores = table[y if line else x]
+    edges = scores.min() - 0.03 * np.ptp(scores), scores.max() + 0.03 * np.ptp(scores)
+    axis.set(ylim=edges, ylabel=y) if line else axis.set(xlim=edges, ylabel="")
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     return figure
 
