@@ -33,10 +33,10 @@ class PowerLaw(NamedTuple):
 
     def _half_widths(self, design: Float[np.ndarray, "n 2"], level: float) -> Float[np.ndarray, " n"]:
         """The half widths over the few seeds and over the shapes, both by Student's t, as independent deviations."""
-        seeds, quantile = len(self.by_seed), lambda count: stats.t.ppf((1 + level) / 2, count - 1)
+        seeds = len(self.by_seed)
         over_seeds = (self.by_seed @ design.T).std(0, ddof=1) / np.sqrt(seeds)
         over_shapes = (self.by_shapes @ design.T).std(0) * np.sqrt(self.shapes / (self.shapes - 1))
-        return np.hypot(quantile(seeds) * over_seeds, quantile(self.shapes) * over_shapes)
+        return np.hypot(_quantile(seeds, level) * over_seeds, _quantile(self.shapes, level) * over_shapes)
 
 
 def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: float = 0.95) -> Interval:
@@ -48,7 +48,7 @@ def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: floa
     if min(values.shape) < 2:
         raise ValueError("an interval over seeds and shapes needs two of each or more")
     halves = [
-        stats.t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / np.sqrt(len(means))
+        _quantile(len(means), level) * means.std(ddof=1) / np.sqrt(len(means))
         for means in (values.mean(1), values.mean(0))
     ]
     mean, half = float(values.mean()), float(np.hypot(*halves))
@@ -75,6 +75,11 @@ def power_law(
     log_factor, exponent = _line(counts, errors.mean((1, 2))[None])[0]
     by_shapes = _line(counts, np.einsum("bt,ct->bc", weights, errors.mean(1)))
     return PowerLaw(float(np.exp(log_factor)), float(exponent), _line(counts, errors.mean(2).T), by_shapes, shapes)
+
+
+def _quantile(count: int, level: float) -> float:
+    """Student's t for the mean of so many values."""
+    return float(stats.t.ppf((1 + level) / 2, count - 1))
 
 
 def _line(counts: Sequence[float], means: Float[np.ndarray, "b c"]) -> Float[np.ndarray, "b 2"]:

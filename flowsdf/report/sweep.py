@@ -115,7 +115,7 @@ def sweep(
         raise Failed("no shape is held out, so nothing unseen can be scored: sweep more shapes")
     every = cells(where, counts, seeds, timeout=timeout)
     state = {cell.folder.name: "done" if cell.finished else "waiting" for cell in every}
-    missing = [cell for cell in every if not cell.finished]
+    missing = [cell for cell in every if state[cell.folder.name] != "done"]
 
     def note(number: int, outcome: object) -> None:
         state[missing[number].folder.name] = str(outcome) if isinstance(outcome, Rejected) else "done"
@@ -152,10 +152,11 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.Da
     """
     lines, scores = [], []
     for cell in every:
-        asked = {"shapes": cell.values["shapes"], "seed": cell.values["seed"], "budget": _line(cell).split(", ")[1]}
+        budget, done = BUDGETS[cell.values["fixed_epochs"]], cell.finished
+        asked = {"shapes": cell.values["shapes"], "seed": cell.values["seed"], "budget": budget}
         sizes = {name: cell.values[name] for name in SIZES if name in cell.values}
-        lines.append(asked | {"state": "done" if cell.finished else state[cell.folder.name]} | sizes)
-        if cell.finished:
+        lines.append(asked | {"state": "done" if done else state[cell.folder.name]} | sizes)
+        if done:
             lines[-1] |= {"seconds": read_json(cell.folder / "run.json")["seconds"]}
             lines[-1] |= read_json(cell.folder / "metrics.json")
             scores.append(pd.read_csv(cell.folder / "tables" / "scores.csv")[KEPT].assign(**asked))

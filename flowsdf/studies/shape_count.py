@@ -66,11 +66,10 @@ def drawn_out(laws: dict[str, PowerLaw], counts: Sequence[int], *, score: str = 
     return pd.concat(tables).assign(**{"training shapes": np.tile(at, len(laws))})
 
 
-def gains(scores: pd.DataFrame, ours: str, other: str, *, score: str = "iou", sign: int = 1) -> pd.DataFrame:
+def gains(scores: pd.DataFrame, ours: str, other: str, *, score: str = "iou") -> pd.DataFrame:
     """Per count: what ours gains on the other row, shape by shape, with its interval over seeds and shapes."""
     counts, values = per_count(scores, ours, score)
-    less = sign * (values - per_count(scores, other, score)[1])
-    pairs = zip(counts, less, strict=True)
+    pairs = zip(counts, values - per_count(scores, other, score)[1], strict=True)
     lines = [(count, *few_seeds_interval(v), int((v.mean(0) > 0).sum())) for count, v in pairs]
     table = pd.DataFrame(lines, columns=["training shapes", f"{score} gained", "low", "high", "shapes ahead"])
     return table.assign(of=values.shape[2], seeds=values.shape[1])
