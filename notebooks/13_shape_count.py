@@ -6,7 +6,7 @@
 # were learned from: smoothly, and by more than retrieval gains from the same shapes.
 #
 # **What would refute it:** an error that does not fall with the count, beyond what seeds and test shapes make it vary.
-# Positive control: the best training shape of all, which can only get nearer. Negative: a training shape drawn blindly.
+# Positive control: the training shape nearest by surface, which can only get nearer. Negative: one drawn blindly.
 #
 # The runs are those of `make sweep`: the chapter before this one, once for each count and seed, on the same unseen
 # shapes; with as many steps whatever the count, and once more with as many epochs.

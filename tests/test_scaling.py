@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from flowsdf.evaluation.scaling import few_seeds_interval, power_law
+from flowsdf.evaluation.few_values import few_seeds_interval
+from flowsdf.evaluation.scaling import power_law
 
 COUNTS = [20, 64, 128]
 LOGS = np.log(COUNTS)[:, None, None]

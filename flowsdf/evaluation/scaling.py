@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
+from flowsdf.evaluation.few_values import quantile
 from flowsdf.evaluation.intervals import Interval
 
 
@@ -36,23 +36,7 @@ class PowerLaw(NamedTuple):
         seeds = len(self.by_seed)
         over_seeds = (self.by_seed @ design.T).std(0, ddof=1) / np.sqrt(seeds)
         over_shapes = (self.by_shapes @ design.T).std(0) * np.sqrt(self.shapes / (self.shapes - 1))
-        return np.hypot(_quantile(seeds, level) * over_seeds, _quantile(self.shapes, level) * over_shapes)
-
-
-def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: float = 0.95) -> Interval:
-    """The mean and its limits over few seeds and over test shapes, by Student's t for each; ValueError below two.
-
-    Resampling three seeds, as a bootstrap does, has too narrow limits.
-    """
-    values = np.asarray(values, np.float64)
-    if min(values.shape) < 2:
-        raise ValueError("an interval over seeds and shapes needs two of each or more")
-    halves = [
-        _quantile(len(means), level) * means.std(ddof=1) / np.sqrt(len(means))
-        for means in (values.mean(1), values.mean(0))
-    ]
-    mean, half = float(values.mean()), float(np.hypot(*halves))
-    return Interval(mean, mean - half, mean + half)
+        return np.hypot(quantile(seeds, level) * over_seeds, quantile(self.shapes, level) * over_shapes)
 
 
 def power_law(
@@ -75,11 +59,6 @@ def power_law(
     log_factor, exponent = _line(counts, errors.mean((1, 2))[None])[0]
     by_shapes = _line(counts, np.einsum("bt,ct->bc", weights, errors.mean(1)))
     return PowerLaw(float(np.exp(log_factor)), float(exponent), _line(counts, errors.mean(2).T), by_shapes, shapes)
-
-
-def _quantile(count: int, level: float) -> float:
-    """Student's t for the mean of so many values."""
-    return float(stats.t.ppf((1 + level) / 2, count - 1))
 
 
 def _line(counts: Sequence[float], means: Float[np.ndarray, "b c"]) -> Float[np.ndarray, "b 2"]:

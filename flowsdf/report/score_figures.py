@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from scipy import stats
 
+from flowsdf.evaluation.few_values import student_interval
 from flowsdf.report.figures import PALETTE, set_style
 
 
@@ -20,17 +20,22 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     groups = table[x if line else y].nunique()
     figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
     style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
-    sns.pointplot(table, x=x, y=y, hue=hue, dodge=0.3, errorbar=_limits, ax=axis, palette="colorblind", **style)
+    sns.pointplot(
+        table,
+        x=x,
+        y=y,
+        hue=hue,
+        dodge=0.3,
+        errorbar=lambda v: student_interval(v)[1:],
+        ax=axis,
+        palette="colorblind",
+        **style,
+    )
     scores = table[y if line else x]
     edges = scores.min() - 0.03 * np.ptp(scores), scores.max() + 0.03 * np.ptp(scores)
     axis.set(ylim=edges, ylabel=y) if line else axis.set(xlim=edges, ylabel="")
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     return figure
-
-
-def _limits(values: pd.Series) -> tuple[float, float]:
-    half = stats.t.ppf(0.975, max(len(values) - 1, 1)) * (values.sem() if len(values) > 1 else 0.0)
-    return values.mean() - half, values.mean() + half
 
 
 def laws(measured: pd.DataFrame, fitted: pd.DataFrame, *, x: str, y: str, hue: str) -> Figure:

@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from flowsdf.conventions import Surface
 from flowsdf.data.artefacts import read_samples
 from flowsdf.data.features import Encoder
 from flowsdf.data.manifest import Entry
-from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.evaluation.few_values import student_interval
+from flowsdf.evaluation.intervals import Interval, bootstrap_interval
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore, surfaces
 from flowsdf.studies.export import load_model
@@ -145,14 +145,9 @@ def _groups(scores: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]
     return [("all", scores), *scores.groupby(column, sort=False)]
 
 
-def interval(values: Float[np.ndarray, " n"], *, seed: int) -> tuple[float, float, float]:
+def interval(values: Float[np.ndarray, " n"], *, seed: int) -> Interval:
     """A mean with its 95 % interval over shapes: a bootstrap, Student's t below eight shapes, NaN for a single one."""
-    if len(values) < 2:
-        return float(np.mean(values)), np.nan, np.nan
-    if len(values) >= FEW:
-        return tuple(bootstrap_interval(values, seed=seed))
-    mean, half = float(np.mean(values)), stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    return mean, float(mean - half), float(mean + half)
+    return bootstrap_interval(values, seed=seed) if len(values) >= FEW else student_interval(values)
 
 
 def from_built_in_shapes(encoder: Encoder, views: Views, *, seed: int, resolution: int) -> list[Surface]:

@@ -7,8 +7,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from flowsdf.data.faults import Failed
+from flowsdf.evaluation.few_values import few_seeds_interval
 from flowsdf.evaluation.intervals import Interval
-from flowsdf.evaluation.scaling import PowerLaw, few_seeds_interval, power_law
+from flowsdf.evaluation.scaling import PowerLaw, power_law
 
 EXPECTED = 976  # shapes of the thesis, to which laws are drawn out
 

@@ -15,6 +15,7 @@ from flowsdf.data.listing import UNKNOWN
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import baselines
 from flowsdf.evaluation.diagnostics import category_top1, cosine
+from flowsdf.evaluation.few_values import share_interval
 from flowsdf.evaluation.intervals import difference_bootstrap
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import surfaces
@@ -103,15 +104,16 @@ def category_table(
     train: Sequence[Entry],
     known: Sequence[Float[np.ndarray, "p 3"]],
 ) -> pd.DataFrame:
-    """Per row: how often the training shape nearest to the answer is of the object's category, if one is."""
+    """Per row: how often the training shape nearest to the answer is of the object's category, if one is; intervals."""
     categories = [e.category for e in train]
     asked = [i for i, e in enumerate(objects) if e.category in categories and e.category != UNKNOWN]
     truth = [objects[i].category for i in asked]
     lines = []
     for name, row in rows.items() if asked else ():
         distances = surface_distances([row[i] for i in asked], known)
-        lines.append((name, len(asked), category_top1(distances, categories, truth)))
-    return pd.DataFrame(lines, columns=["row", "n", "category top-1"])
+        share = category_top1(distances, categories, truth)
+        lines.append((name, len(asked), *share_interval(round(share * len(asked)), len(asked))))
+    return pd.DataFrame(lines, columns=["row", "n", "category top-1", "low", "high"])
 
 
 def is_training_shape(codes: Float[Tensor, "n d"], training: Float[Tensor, "m d"]) -> Float[np.ndarray, " n"]:

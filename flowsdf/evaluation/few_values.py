@@ -1,0 +1,41 @@
+"""Intervals of few values: of means by Student's t, as a bootstrap of three is too narrow, and of shares by Wilson's."""
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+from flowsdf.evaluation.intervals import Interval
+
+
+def student_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> Interval:
+    """The mean and its limits; a single value has the limits NaN."""
+    values = np.asarray(values, np.float64)
+    mean, half = float(values.mean()), _half_width(values, level)
+    return Interval(mean, mean - half, mean + half)
+
+
+def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: float = 0.95) -> Interval:
+    """The mean and its limits over few seeds and over test shapes, as independent deviations; ValueError below two."""
+    values = np.asarray(values, np.float64)
+    if min(values.shape) < 2:
+        raise ValueError("an interval over seeds and shapes needs two of each or more")
+    mean = float(values.mean())
+    half = float(np.hypot(_half_width(values.mean(1), level), _half_width(values.mean(0), level)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def share_interval(hits: int, count: int, *, level: float = 0.95) -> Interval:
+    """The share of hits among ``count`` independent trials, one or more, and its score interval (Wilson 1927)."""
+    limits = stats.binomtest(hits, count).proportion_ci(level, method="wilson")
+    return Interval(hits / count, float(limits.low), float(limits.high))
+
+
+def quantile(count: int, level: float) -> float:
+    """Student's t for the mean of ``count`` values, two or more."""
+    return float(stats.t.ppf((1 + level) / 2, count - 1))
+
+
+def _half_width(values: Float[np.ndarray, " n"], level: float) -> float:
+    if len(values) < 2:
+        return np.nan
+    return quantile(len(values), level) * float(values.std(ddof=1)) / np.sqrt(len(values))
