@@ -1,4 +1,4 @@
-"""Intervals of few values: of means by Student's t, as a bootstrap of three is too narrow, and of shares by Wilson's."""
+"""Intervals of few values: of means by Student's t (a bootstrap of three is too narrow), of shares by Wilson's."""
 
 import numpy as np
 from jaxtyping import Float
