@@ -220,7 +220,7 @@ seen_scores = scoring.score_rows({"training shapes": from_images}, folder, same,
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
 results.save_table(chapter, gaps, "gap", caption=f"Diffusion's IoU: unseen minus the first {examples} training shapes.")
 kinds = study.category_table(rows, objects, train, known)
-results.save_table(chapter, kinds, "category", caption="Category of the training shape nearest by surface, 95 % limits.")
+results.save_table(chapter, kinds, "category", caption="Category of the training shape nearest by surface, 95 % limits")
 
 # %% [markdown]
 # ## Recall, retrieval, or generalisation?

@@ -158,7 +158,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "win"
 
 # %%
 kinds = study.category_table(rows, objects, train, known)
-results.save_table(chapter, kinds, "category", caption="Category of the training shape nearest by surface, 95 % limits.")
+results.save_table(chapter, kinds, "category", caption="Category of the training shape nearest by surface, 95 % limits")
 categories = generalisation.advantage(scores, ours, "retrieval", seed=seed, within="category", by=("iou",))
 caption = "IoU per category, what the model gains on retrieval first; a single shape has no interval."
 results.save_table(chapter, categories.sort_values("gain", ascending=False), "by_category", caption=caption)
