@@ -30,8 +30,8 @@ results.save_table(
 # ## Every claim
 
 # %%
-judged = rows[rows.measured.ne("")]
-columns = ["id", "statement", "reported", "measured", "verdict", "scale", "reason"]
-results.save_table(chapter, judged[columns], "judged", caption="The claims that chapters of this report measure.")
-results.save_table(chapter, rows[["id", "chapter", "verdict", "reason"]], "ledger", caption="All claims.")
+columns = ["id", "statement", "reported", "measured", "verdict", "reason"]
+for number, (title, part) in enumerate(ledger.by_section(rows).items()):
+    results.say(chapter, f"**{title}**")
+    results.save_table(chapter, part[columns], f"claims_{number}", caption=f"{len(part)} claims.")
 results.finish(chapter)

@@ -19,6 +19,19 @@ from flowsdf.report.results import write_json
 from flowsdf.report.wording import significant
 
 
+SECTIONS = {  # of the ledger's page, by the first letter of a claim's id
+    "DC": "Data, and the cost of the whole",
+    "P": "A decoder for every shape",
+    "H": "Hypernetworks and the first attempts",
+    "W": "Weights from images",
+    "A": "The weight autoencoder",
+    "S": "One decoder for all shapes",
+    "LG": "From images to codes, and objects never seen",
+    "F": "Shapes from silhouettes",
+    "R": "Other representations",
+}
+
+
 def load_claims(root: Path) -> tuple[Claim, ...]:
     """The declared claims; none when params/claims.yaml is missing."""
     path = root / "params" / "claims.yaml"
@@ -103,3 +116,11 @@ def write_ledger(where: Places) -> pd.DataFrame:
 def counts(ledger: pd.DataFrame) -> dict[str, int]:
     """How many claims got each verdict, as metrics."""
     return {f"claims_{name.replace(' ', '_').replace('-', '_')}": n for name, n in Counter(ledger["verdict"]).items()}
+
+
+def by_section(ledger: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The claims of each section under its title, in their order; those of no section last, under "Others"."""
+    letter = ledger["id"].str[0]
+    parts = {title: ledger[letter.isin(list(letters))] for letters, title in SECTIONS.items()}
+    parts["Others"] = ledger[~letter.isin(list("".join(SECTIONS)))]
+    return {title: part for title, part in parts.items() if len(part)}

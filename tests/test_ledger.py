@@ -1,0 +1,37 @@
+"""The ledger holds every claim of the original texts, in sections; a metric edited by hand is caught."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import toy_report
+
+from flowsdf.report.freshness import read_json
+from flowsdf.report.ledger import by_section, load_claims, row
+from flowsdf.report.places import ROOT, Places
+from flowsdf.report.results import write_json
+
+DECLARED = {"D": 6, "C": 1, "P": 10, "H": 3, "W": 13, "A": 8, "S": 6, "L": 7, "G": 4, "F": 14, "R": 11}
+
+
+def test_every_claim_is_declared_once() -> None:
+    expected = [f"{letter}{number}" for letter, count in DECLARED.items() for number in range(1, count + 1)]
+    assert sorted(claim.id for claim in load_claims(ROOT)) == sorted(expected)
+
+
+def test_every_claim_has_a_section() -> None:
+    rows = pd.DataFrame({"id": [claim.id for claim in load_claims(ROOT)]})
+    parts = by_section(rows)
+    assert "Others" not in parts and sum(map(len, parts.values())) == len(rows)
+    assert list(by_section(pd.DataFrame({"id": ["W1", "X1", "D2"]})))[-1] == "Others"
+
+
+def test_an_edited_metric_is_caught(tmp_path: Path) -> None:
+    root = tmp_path / "report"
+    shutil.copytree(toy_report.finished(), root)
+    where = Places(root, "smoke", "procedural")
+    (claim,) = load_claims(root)
+    assert row(claim, where.reports)["verdict"] == "reproduced-exact"
+    path = where.reports / "00_first" / "metrics.json"
+    write_json(path, read_json(path) | {"area": 3.0})
+    assert row(claim, where.reports)["verdict"] == "stale"
