@@ -18,7 +18,6 @@ from flowsdf.report.places import Places
 from flowsdf.report.results import write_json
 from flowsdf.report.wording import significant
 
-
 SECTIONS = {  # of the ledger's page, by the first letter of a claim's id
     "DC": "Data, and the cost of the whole",
     "P": "A decoder for every shape",
