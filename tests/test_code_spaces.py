@@ -96,6 +96,14 @@ def test_a_broken_middle_is_counted() -> None:
     assert line["ends"] == 1.0 and line["midpoints"] == 0.5 and line["midpoints low"] < 0.5 < line["midpoints high"]
 
 
+def test_specks_do_not_break_a_piece() -> None:
+    speck, half = ball(0.5), ball(0.3, -0.5, 0.5)
+    speck.grid[1, 1, 1] = -0.1
+    assert code_spaces.in_one_piece(speck) and not code_spaces.in_one_piece(half)
+    table = code_spaces.one_piece({"a": [speck, half, half], "b": [half, speck, half]}, [True, True, False])
+    assert table["one piece"].to_list() == [0.5, 0.5] and table.n.to_list() == [2, 2]
+
+
 def test_the_error_of_the_mean_code_is_one() -> None:
     codes = torch.randn(500, 64)
     error = code_spaces.code_error(codes.mean(0).expand_as(codes), codes)

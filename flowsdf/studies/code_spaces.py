@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Int
+from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.conventions import Surface
 from flowsdf.evaluation.few_values import share_interval, student_interval
 from flowsdf.evaluation.intervals import Interval
-from flowsdf.evaluation.topology import topology
 from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1, objective
 from flowsdf.studies.deepsdf import EMA_EVERY, WARMUP, AutoDecoder, batch_at, path
 from flowsdf.studies.generalisation import interval
@@ -22,6 +22,7 @@ from flowsdf.train.progress import follow
 
 SPACES = ("plain", "Gaussian", "sphere", "blended")
 FIRST_SPREAD = 0.1  # standard deviation of a Gaussian code at the start
+SPECKS = 0.01  # of a shape's volume, which do not count as pieces
 EXTRA_SEED = 2**33  # apart from the seeds of the points
 
 
@@ -149,9 +150,11 @@ def single_pairs(pieces: Sequence[int], count: int, *, seed: int) -> Int[np.ndar
     return np.concatenate(orders)[:count] if len(single) > 1 else np.empty((0, 2), int)
 
 
-def pieces(surface: Surface) -> int:
-    """How many components a surface has; none where it is empty."""
-    return topology(surface.mesh).components
+def in_one_piece(surface: Surface) -> bool:
+    """Whether one piece holds all of the inside but specks, a hundredth at most; nothing is no piece."""
+    labels, count = ndimage.label(surface.grid < 0)
+    sizes = np.bincount(labels.ravel(), minlength=2)[1:]
+    return bool(count and sizes.max() >= (1 - SPECKS) * sizes.sum())
 
 
 def largest_step(surfaces: Sequence[Surface]) -> float:
@@ -167,8 +170,8 @@ def largest_step(surfaces: Sequence[Surface]) -> float:
 def path_line(paths: Sequence[Sequence[Surface]]) -> dict[str, float]:
     """What lies between two codes, over paths of an odd number of surfaces: one piece at the ends, one in the middle,
     and how evenly the shape changes, each with its 95 % limits."""
-    ends = [pieces(p[i]) == 1 for p in paths for i in (0, -1)]
-    middles = [pieces(p[len(p) // 2]) == 1 for p in paths]
+    ends = [in_one_piece(p[i]) for p in paths for i in (0, -1)]
+    middles = [in_one_piece(p[len(p) // 2]) for p in paths]
     steps = [step for step in map(largest_step, paths) if np.isfinite(step)]
     unknown = Interval(np.nan, np.nan, np.nan)
     line: dict[str, float] = {}
@@ -187,13 +190,12 @@ def code_error(predicted: Float[Tensor, "s d"], codes: Float[Tensor, "s d"]) -> 
     return ((predicted - codes).norm(dim=-1) / spread).cpu().numpy()
 
 
-def one_piece(scores: pd.DataFrame) -> pd.DataFrame:
-    """Per row of the table: the share of answers of one piece among objects that are, with its 95 % limits."""
-    asked = scores[scores.components_truth == 1]
-    lines = [
-        (row, len(group), *share_interval(int((group.components == 1).sum()), len(group)))
-        for row, group in asked.groupby("row", sort=False)
-    ]
+def one_piece(rows: dict[str, list[Surface]], single: Sequence[bool]) -> pd.DataFrame:
+    """Per row of the table: the share of answers in one piece among objects that are, with its 95 % limits."""
+    asked = {
+        name: [in_one_piece(s) for s, of_one in zip(row, single, strict=True) if of_one] for name, row in rows.items()
+    }
+    lines = [(name, len(hits), *share_interval(sum(hits), len(hits))) for name, hits in asked.items() if hits]
     return pd.DataFrame(lines, columns=["row", "n", "one piece", "low", "high"])
 
 
