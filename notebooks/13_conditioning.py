@@ -89,6 +89,7 @@ settings = {"deterministic": False, "width": width, "layers": layers, "heads": h
 settings |= {"steps": steps, "batch": batch, "rate": rate, "ema": ema}
 inputs = keys | {"decoder": facts["fingerprint"]} | {f"features of {e.name}": e.stages["features"].key for e in every}
 count = len(train)
+inputs |= {"geometry": told.facts["fingerprint"]}
 jobs = {
     name: fits.Job(image_to_latent.fit_predictor, (codes.cpu(), seen[:count], cameras), settings, inputs)
     for name, seen in given.items()
