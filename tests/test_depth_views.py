@@ -5,8 +5,8 @@ import pytest
 import trimesh
 
 from flowsdf.conventions import CAMERA_DISTANCE, Mesh
-from flowsdf.data.depth_views import as_images, normal_maps
-from flowsdf.data.views import FIELD_OF_VIEW, depth_maps
+from flowsdf.data.depth_views import as_images, depth_maps, normal_maps
+from flowsdf.data.views import FIELD_OF_VIEW
 from flowsdf.studies.conditioning import coarse_depth
 
 RADIUS, SIZE = 0.8, 96

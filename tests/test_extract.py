@@ -6,7 +6,7 @@ import torch
 
 from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
-from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, _implied, extract, extract_dense, isosurface, sparse_grid
+from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, extract, extract_dense, isosurface, sparse_grid
 from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
 from flowsdf.models.deepsdf import CLAMP, DeepSDF, field
 
@@ -169,17 +169,3 @@ def test_what_a_field_says_of_far_points_is_taken_for_far_and_no_more():
     sparse, dense = extract(exaggerated, 96), extract_dense(exaggerated, 96)
     np.testing.assert_array_equal(sparse.mesh.faces, dense.mesh.faces)
     np.testing.assert_array_equal(sparse.mesh.vertices, dense.mesh.vertices)
-
-
-def test_a_coarse_field_that_is_further_off_than_it_may_be_still_gives_the_vertices():
-    torus = FIELDS["torus"]
-    off = lambda points: torus(points) + 2 * COARSE_ERROR * np.sign(np.sin(40 * points[:, 0]))  # noqa: E731
-    assert_same(extract(torus, 64, coarse=off), extract_dense(torus, 64))
-
-
-def test_what_a_node_implies_holds_for_a_field_of_that_slope():
-    torus = FIELDS["thin torus"]
-    coarse, fine = extract_dense(torus, 33).grid, extract_dense(torus, 65).grid
-    implied = _implied(coarse, change=2 / 32, trusted=np.inf)
-    assert (np.abs(implied) <= np.abs(fine) + 1e-6).all() and (implied * fine >= 0).all()
-    assert np.array_equal(implied[::2, ::2, ::2], coarse) and (implied != 0).mean() > 0.9

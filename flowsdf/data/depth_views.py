@@ -1,12 +1,23 @@
-"""The normals of a view from its depths, and both as pictures that an image encoder can read."""
+"""What the views do not say outright: the depth and the normal of every pixel, from the true mesh."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from flowsdf.conventions import CAMERA_DISTANCE
-from flowsdf.data.views import FIELD_OF_VIEW
+from flowsdf.conventions import CAMERA_DISTANCE, Mesh
+from flowsdf.data import views
+from flowsdf.data.views import DRAWN_FACES, FIELD_OF_VIEW, VIEW_SIZE
+from flowsdf.geometry.simplify import decimate
 
 NEAREST, FURTHEST = CAMERA_DISTANCE - 1, CAMERA_DISTANCE + 1  # of the unit sphere
+
+
+def depth_maps(
+    mesh: Mesh, directions: Float[np.ndarray, "n 3"], *, size: int = VIEW_SIZE
+) -> Float[np.ndarray, "n h w"]:
+    """Distance along the camera's axis of what each pixel sees, from ``directions`` at 2.5; 0 where it sees nothing."""
+    drawn = decimate(mesh, DRAWN_FACES)
+    depth_only = views.pyrender.RenderFlags.DEPTH_ONLY
+    return np.stack(list(views._frames(drawn, directions, size, depth_only)))
 
 
 def normal_maps(depths: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n h w 3"]:

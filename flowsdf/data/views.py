@@ -38,16 +38,10 @@ def silhouettes(
     mesh: Mesh, directions: Float[np.ndarray, "n 3"] | None = None, *, size: int = VIEW_SIZE
 ) -> Bool[np.ndarray, "n h w"]:
     """Which pixels see the mesh, from ``directions`` (24 on a Fibonacci sphere)."""
-    return depth_maps(mesh, fibonacci_sphere(SILHOUETTE_VIEWS) if directions is None else directions, size=size) > 0
-
-
-def depth_maps(
-    mesh: Mesh, directions: Float[np.ndarray, "n 3"], *, size: int = VIEW_SIZE
-) -> Float[np.ndarray, "n h w"]:
-    """Distance along the camera's axis of what each pixel sees, from ``directions`` at 2.5; 0 where it sees nothing."""
     if not len(mesh.faces):
-        return np.zeros((len(directions), size, size), np.float32)
-    return np.stack(list(_frames(mesh, directions, size, pyrender.RenderFlags.DEPTH_ONLY)))
+        return np.zeros((len(directions) if directions is not None else SILHOUETTE_VIEWS, size, size), bool)
+    directions = fibonacci_sphere(SILHOUETTE_VIEWS) if directions is None else directions
+    return np.stack([depth > 0 for depth in _frames(mesh, directions, size, pyrender.RenderFlags.DEPTH_ONLY)])
 
 
 def _frames(mesh: Mesh, directions: np.ndarray | None, size: int, flags: int):

@@ -15,9 +15,10 @@ from flowsdf.conventions import Surface
 from flowsdf.evaluation.few_values import share_interval, student_interval
 from flowsdf.evaluation.intervals import Interval
 from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1, objective
-from flowsdf.studies.deepsdf import AutoDecoder, path, samples_at, train_codes
+from flowsdf.studies.deepsdf import EMA_EVERY, WARMUP, AutoDecoder, batch_at, path
 from flowsdf.studies.generalisation import interval
-from flowsdf.train.loop import best_device, generator_at
+from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
+from flowsdf.train.progress import follow
 
 SPACES = ("plain", "Gaussian", "sphere", "blended")
 FIRST_SPREAD = 0.1  # standard deviation of a Gaussian code at the start
@@ -51,25 +52,36 @@ def fit_space(
     if space not in SPACES:
         raise ValueError(f"{space}: no such space of codes; there are {', '.join(SPACES)}")
     torch.manual_seed(seed)
-    model = _Codes(len(points), width, depth, gaussian=space == "Gaussian")
-    points, sdf = points.to(best_device()), sdf.to(best_device())
+    device = best_device()
+    model = _Codes(len(points), width, depth, gaussian=space == "Gaussian").to(device)
+    points, sdf = points.to(device), sdf.to(device)
+    mean = Average(model, ema, every=EMA_EVERY)
+    groups = [(model.decoder, decoder_rate), (model.latents, latent_rate), (model.log_spread, latent_rate)]
+    optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups if m], fused=True)
 
     def loss_at(step: int) -> Tensor:
-        shapes, at, truth = samples_at(points, sdf, seed, step, shapes_per_step, points_per_step)
+        shapes, chosen = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
+        shapes, chosen = shapes.to(device), chosen.to(device)
+        at, truth = points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
         codes, extra = _given(model, space, shapes, at, generator_at(seed + EXTRA_SEED, step))
         return objective(model.decoder, codes, at, truth) + weight * extra
 
-    tensors, facts = train_codes(
-        model,
+    records = train(
         loss_at,
+        model,
+        optimizer,
         steps=steps,
-        decoder_rate=decoder_rate,
-        latent_rate=latent_rate,
-        ema=ema,
+        schedule=cosine(steps, warmup=min(WARMUP, steps // 10)),
+        ema=mean,
+        autocast=autocast_dtype(device),
         folder=folder,
         fingerprint=f"{space} {width}x{depth} {len(points)} {steps} {seed}",
+        every=500,
     )
-    return tensors | {"latents": settled(tensors["latents"], space)}, facts
+    curve = follow(records, space, steps)
+    state = mean.module.state_dict()
+    tensors = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
+    return tensors | {"latents": settled(state["latents.weight"], space)}, {"curve": curve, "steps": steps}
 
 
 class _Codes(AutoDecoder):

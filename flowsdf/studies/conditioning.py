@@ -35,8 +35,7 @@ def geometry_features(
 
 
 def _features(task: tuple[Path, Entry, tuple[int, ...], int]) -> dict[str, Float[np.ndarray, "k d"]]:
-    from flowsdf.data.depth_views import as_images, normal_maps
-    from flowsdf.data.views import depth_maps  # whose renderer other processes do without
+    from flowsdf.data.depth_views import as_images, depth_maps, normal_maps  # whose renderer other processes do without
 
     folder, entry, chosen, of = task
     depths = depth_maps(read_mesh_artefact(folder, entry), fibonacci_sphere(of)[list(chosen)])
@@ -73,8 +72,7 @@ def conditions(
 
 def pictures(folder: Path, entries: Sequence[Entry], *, view: int, of: int) -> list[UInt8[np.ndarray, "h w 3"]]:
     """One view of each object: its colours, then its depth and its normals as pictures."""
-    from flowsdf.data.depth_views import as_images, normal_maps
-    from flowsdf.data.views import depth_maps
+    from flowsdf.data.depth_views import as_images, depth_maps, normal_maps
 
     shown = []
     for entry in entries:

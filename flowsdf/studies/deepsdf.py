@@ -1,11 +1,11 @@
 """Phase 11: one decoder and one latent per shape, fitted together (Park 2019), and what they reconstruct."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from flowsdf.conventions import Surface
@@ -52,57 +52,36 @@ def fit_decoder(
     exponential moving average of the weights.
     """
     torch.manual_seed(seed)
-    model = AutoDecoder(len(points), width, depth)
-    points, sdf = points.to(best_device()), sdf.to(best_device())
+    device = best_device()
+    model = AutoDecoder(len(points), width, depth).to(device)
+    points, sdf = points.to(device), sdf.to(device)
+    mean = Average(model, ema, every=EMA_EVERY)
+    groups = [(model.decoder, decoder_rate), (model.latents, latent_rate)]
+    optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups], fused=True)
 
     def loss_at(step: int) -> Tensor:
-        shapes, at, truth = samples_at(points, sdf, seed, step, shapes_per_step, points_per_step)
-        return objective(model.decoder, model.latents(shapes), at, truth)
+        shapes, chosen = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
+        shapes, chosen = shapes.to(device), chosen.to(device)
+        return objective(
+            model.decoder, model.latents(shapes), points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
+        )
 
-    return train_codes(
-        model,
-        loss_at,
-        steps=steps,
-        decoder_rate=decoder_rate,
-        latent_rate=latent_rate,
-        ema=ema,
-        folder=folder,
-        fingerprint=f"{width}x{depth} {len(points)} {steps} {seed}",
-    )
-
-
-def train_codes(
-    model: AutoDecoder,
-    loss_at: Callable[[int], Tensor],
-    *,
-    steps: int,
-    decoder_rate: float,
-    latent_rate: float,
-    ema: float,
-    folder: Path | None,
-    fingerprint: str,
-) -> tuple[dict[str, Tensor], dict]:
-    """Train a decoder at one rate and all else of the model at another: ``fit_decoder``'s result."""
-    model.to(best_device())
-    mean = Average(model, ema, every=EMA_EVERY)
-    codes = [parameter for name, parameter in model.named_parameters() if not name.startswith("decoder.")]
-    groups = [(list(model.decoder.parameters()), decoder_rate), (codes, latent_rate)]
     records = train(
         loss_at,
         model,
-        torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, rate in groups], fused=True),
+        optimizer,
         steps=steps,
         schedule=cosine(steps, warmup=min(WARMUP, steps // 10)),
         ema=mean,
-        autocast=autocast_dtype(best_device()),
+        autocast=autocast_dtype(device),
         folder=folder,
-        fingerprint=fingerprint,
+        fingerprint=f"{width}x{depth} {len(points)} {steps} {seed}",
         every=500,
     )
     curve = follow(records, "decoder", steps)
-    state = mean.module.state_dict()
-    tensors = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
-    return tensors | {"latents": state["latents.weight"]}, {"curve": curve, "steps": steps}
+    fitted = mean.module
+    tensors = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
+    return tensors | {"latents": fitted.latents.weight}, {"curve": curve, "steps": steps}
 
 
 def enough(shapes: list) -> list:
@@ -113,20 +92,6 @@ def enough(shapes: list) -> list:
             "interpolation or image model can be learned from one; add a second mesh (the page of 00_data stands)"
         )
     return shapes
-
-
-def samples_at(
-    points: Float[Tensor, "s n 3"],
-    sdf: Float[Tensor, "s n"],
-    seed: int,
-    step: int,
-    shapes_per_step: int,
-    points_per_step: int,
-) -> tuple[Int[Tensor, " b"], Float[Tensor, "b p 3"], Float[Tensor, "b p"]]:
-    """The shapes of one step, points of each and their distances, on the device of the points."""
-    batch = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
-    shapes, chosen = (part.to(points.device) for part in batch)
-    return shapes, points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
 
 
 def batch_at(

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy import stats
 from torch import Tensor, nn
 
-from flowsdf.evaluation.few_values import share_interval
 from flowsdf.models.hypernetwork import Hypernetwork
 from flowsdf.models.pershape import sizes
 from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at, train
@@ -100,6 +100,7 @@ def kept(genera: Sequence[float], holed: int) -> dict[str, float]:
     that of an open or missing surface, is neither.
     """
     same = np.asarray(genera) == np.repeat([1, 0], [holed, len(genera) - holed])
-    share, low, high = share_interval(int(same[:holed].sum()), holed)
+    interval = stats.binomtest(int(same[:holed].sum()), holed).proportion_ci(method="wilson")
     whole = float(same[holed:].mean()) if len(same) > holed else float("nan")
-    return {"holed": share, "low": low, "high": high, "whole": whole}
+    ends = {"low": float(interval.low), "high": float(interval.high)}
+    return {"holed": float(same[:holed].mean()), **ends, "whole": whole}
