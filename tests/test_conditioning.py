@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 
-from flowsdf.studies import conditioning
+from flowsdf.studies import conditioning, depth_estimate
+from flowsdf.studies.gains import gain_metrics, gains
 
 
 def test_colours_again_are_as_wide_and_say_nothing_new() -> None:
@@ -16,18 +18,48 @@ def test_colours_again_are_as_wide_and_say_nothing_new() -> None:
     assert all(torch.equal(told[..., :8], colours) for told in given.values())
 
 
-def test_gains_are_on_colours_alone_with_as_many_views() -> None:
+def test_gains_are_paired_by_shape_and_on_the_base() -> None:
     rng = np.random.default_rng(0)
-    base = {"1 view": rng.uniform(0.2, 0.3, 9), "8 views": rng.uniform(0.4, 0.5, 9)}
-    rows = {f"colours, {label}": iou for label, iou in base.items()}
-    rows |= {f"with depth, {label}": iou + 0.1 for label, iou in base.items()} | {"oracle": base["8 views"] + 0.2}
+    base = rng.uniform(0.2, 0.5, 9)
+    rows = {"told": base + 0.1, "base": base, "oracle": base - rng.uniform(0.1, 0.2, 9)}
     scores = pd.DataFrame(
         {"row": row, "shape": f"obj_{i:04d}", "category": "c", "split": "s", "iou": value}
         for row, values in rows.items()
         for i, value in enumerate(values)
     )
-    table = conditioning.gains(scores, ["colours", "with depth"], ["oracle"], list(base), seed=0)
-    found = table.set_index(["views", "told"])
-    assert np.allclose([found.gain["1 view", "with depth"], found.gain["8 views", "with depth"]], 0.1)
-    assert np.isclose(found.gain["8 views", "oracle"], 0.2) and (found.ahead == 9).all()
-    assert np.allclose(found.low["8 views", "with depth"], 0.1) and len(table) == 4
+    table = gains(scores, ["told", "oracle"], "base", seed=0)
+    assert list(table.row) == ["told", "oracle"] and set(table.on) == {"base"} and list(table.ahead) == [9, 0]
+    assert np.allclose(table.loc[0, ["gain", "low", "high"]].astype(float), 0.1) and table.high[1] < 0
+    assert np.allclose(table.base, base.mean()) and np.isclose(table.iou[0], base.mean() + 0.1)
+    found = gain_metrics(table, {"depth": "told", "best": "oracle"})
+    assert found["depth_helps"] == 1 and found["best_helps"] == 0 and np.isclose(found["depth_gain"], 0.1)
+
+
+def test_maps_cut_into_blocks_come_together_again() -> None:
+    maps = torch.arange(3 * 2 * 256.0).view(3, 2, 256)
+    blocks = depth_estimate.as_blocks(maps, 64)
+    assert blocks.shape == (3, 2, 64, 4) and blocks[0, 0, 0].tolist() == [0, 1, 16, 17]
+    assert blocks[0, 0, 9].tolist() == [34, 35, 50, 51]  # the second patch of the second row
+    assert torch.equal(depth_estimate.as_map(blocks), maps)
+    with pytest.raises(ValueError, match="do not divide"):
+        depth_estimate.as_blocks(maps, 49)
+
+
+def test_heads_learn_what_a_patch_says_and_not_their_own_half() -> None:
+    torch.manual_seed(0)
+    seen = torch.randn(12, 2, 64, 3)
+    truth = (seen[..., :1] - seen[..., 1:2]).sign().expand(-1, -1, -1, 4).clone()
+    numbers = {"training": 8, "steps": 300, "batch": 256, "rate": 3e-3, "seed": 0}
+    found = depth_estimate.cross_fitted(seen.half(), truth, folder=None, **numbers)
+    assert (found - truth).square().mean() < 0.3 < truth.square().mean() == 1
+    other = truth.clone()
+    other[1] = -other[1]  # of the second half: the head that tells the second half never saw it
+    again = depth_estimate.cross_fitted(seen.half(), other, folder=None, **numbers)
+    assert torch.equal(again[1::2], found[1::2]) and not torch.equal(again[::2], found[::2])
+    errors = depth_estimate.map_errors(torch.zeros(3, 2, 256), torch.full((3, 2, 256), 0.5))
+    assert errors.tolist() == [0.5] * 3
+
+
+def test_grey_maps_are_black_on_the_ground() -> None:
+    picture = conditioning.as_grey(torch.linspace(-1, 1, 256))
+    assert picture.shape == (16, 16, 3) and picture[0, 0].tolist() == [0] * 3 and picture[15, 15].tolist() == [255] * 3

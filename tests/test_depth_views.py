@@ -7,7 +7,7 @@ import trimesh
 from flowsdf.conventions import CAMERA_DISTANCE, Mesh
 from flowsdf.data.depth_views import as_images, depth_maps, normal_maps
 from flowsdf.data.views import FIELD_OF_VIEW
-from flowsdf.studies.conditioning import coarse_depth
+from flowsdf.studies.conditioning import coarse
 
 RADIUS, SIZE = 0.8, 96
 DIRECTIONS = np.array([[0.0, 0.0, 1.0], [0.6, 0.8, 0.0], [0.0, -1.0, 0.0]])
@@ -56,8 +56,9 @@ def test_pictures_are_black_on_the_ground_and_brighter_nearer(depths: np.ndarray
 
 
 def test_a_coarse_map_holds_the_mean_distance_before_the_centre(depths: np.ndarray) -> None:
-    coarse = coarse_depth(depths).reshape(3, 16, 16)
-    assert coarse[:, 0, 0] == pytest.approx(-1.0)
-    assert coarse[:, 8, 8] == pytest.approx(RADIUS, abs=0.03)
+    before = np.where(depths > 0, CAMERA_DISTANCE - depths, -1.0)
+    found = coarse(before).reshape(3, 16, 16)
+    assert found[:, 0, 0] == pytest.approx(-1.0)
+    assert found[:, 8, 8] == pytest.approx(RADIUS, abs=0.03)
     with pytest.raises(ValueError, match="cannot be averaged"):
-        coarse_depth(depths[:, :90, :90])
+        coarse(before[:, :90, :90])

@@ -1,11 +1,10 @@
-"""What an image model is told of its views: colours, and beside them the true depth and normals of every pixel."""
+"""What an image model is told of its views: colours, and beside them depth and normals of every pixel."""
 
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -16,7 +15,7 @@ from flowsdf.data.executor import map_tasks
 from flowsdf.data.features import Encoder, encode, load_encoder
 from flowsdf.data.manifest import Entry
 from flowsdf.geometry.camera import fibonacci_sphere
-from flowsdf.studies.generalisation import advantage, by_views, views_row
+from flowsdf.studies.generalisation import by_views, views_row
 from flowsdf.studies.image_to_latent import Predictor
 
 COARSE = 16  # pixels a side of a depth map that is given as it is
@@ -28,7 +27,8 @@ def geometry_features(
     """What the true mesh says of ``chosen`` ones of ``of`` views, as a fit: tensors of (shapes, views, numbers).
 
     ``depth`` and ``normals`` are the encoder's features of the maps as pictures, which it was not trained on;
-    ``coarse depth`` is a map of 16 x 16 itself, in units of the frame before the centre. Nothing is kept in ``folder``.
+    ``coarse depth`` is a map of 16 x 16 itself, in units of the frame before the centre, and ``coarse colours`` the
+    brightness of the view as such a map, which is no news. Nothing is kept in ``folder``.
     """
     found = map_tasks(_features, [(prepared, entry, tuple(chosen), of) for entry in entries], label="depth and normals")
     return {name: torch.as_tensor(np.stack([one[name] for one in found])) for name in found[0]}, {}
@@ -40,26 +40,31 @@ def _features(task: tuple[Path, Entry, tuple[int, ...], int]) -> dict[str, Float
     folder, entry, chosen, of = task
     depths = depth_maps(read_mesh_artefact(folder, entry), fibonacci_sphere(of)[list(chosen)])
     pictures = {"depth": as_images(depths), "normals": as_images(normal_maps(depths))}
-    encoded = {name: encode(images, _encoder()) for name, images in pictures.items()}
-    return encoded | {"coarse depth": coarse_depth(depths)}
+    encoded = {name: encode(images, shared_encoder()) for name, images in pictures.items()}
+    brightness = read_images(folder, entry)[list(chosen)].mean(-1) / 127.5 - 1
+    before = np.where(depths > 0, CAMERA_DISTANCE - depths, -1.0)  # how far before the centre; -1 on the ground
+    return encoded | {"coarse depth": coarse(before), "coarse colours": coarse(brightness)}
 
 
 @cache
-def _encoder() -> Encoder:
+def shared_encoder() -> Encoder:
+    """The encoder in force, loaded once in each process."""
     return load_encoder()
 
 
-def coarse_depth(depths: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n d"]:
-    """Depth maps averaged to 16 x 16: how far before the object's centre each pixel's surface is; -1 on the ground.
-
-    ValueError for sizes that 16 does not divide.
-    """
-    count, size = depths.shape[:2]
+def coarse(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n d"]:
+    """Maps averaged to 16 x 16 and flattened, row by row; ValueError for sizes that 16 does not divide."""
+    count, size = maps.shape[:2]
     if size % COARSE:
         raise ValueError(f"{size} pixels a side cannot be averaged to {COARSE}")
-    before = np.where(depths > 0, CAMERA_DISTANCE - depths, -1.0)
-    blocks = before.reshape(count, COARSE, size // COARSE, COARSE, size // COARSE)
+    blocks = maps.reshape(count, COARSE, size // COARSE, COARSE, size // COARSE)
     return blocks.mean((2, 4)).reshape(count, -1).astype(np.float32)
+
+
+def as_grey(flat: Float[Tensor, " d"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A 16 x 16 map as a picture: -1 is black, 1 is white."""
+    grey = 127.5 * (flat.view(COARSE, COARSE).clamp(-1, 1) + 1)
+    return grey.round().byte()[..., None].expand(-1, -1, 3).cpu().numpy()
 
 
 def conditions(
@@ -79,24 +84,6 @@ def pictures(folder: Path, entries: Sequence[Entry], *, view: int, of: int) -> l
         depths = depth_maps(read_mesh_artefact(folder, entry), fibonacci_sphere(of)[[view]])
         shown += [read_images(folder, entry)[view], as_images(depths)[0], as_images(normal_maps(depths))[0]]
     return shown
-
-
-def gains(
-    scores: pd.DataFrame, told: Sequence[str], others: Sequence[str], labels: Sequence[str], *, seed: int
-) -> pd.DataFrame:
-    """The IoU that each model, and each of the ``others``, gains on the one told of colours alone with as many views.
-
-    Rows of ``scores`` are named "told, label"; intervals are over shapes, paired.
-    """
-    lines = []
-    for label in labels:
-        base = f"colours, {label}"
-        rows = {name: f"{name}, {label}" for name in told if name != "colours"} | {name: name for name in others}
-        for name, row in rows.items():
-            gain = advantage(scores, row, base, seed=seed, by=("iou",)).iloc[0]
-            lines.append((name, label, gain.n, gain.model, gain[base], gain.gain, gain.low, gain.high, gain.ahead))
-    columns = ["told", "views", "n", "IoU", "colours alone", "gain", "low", "high", "ahead"]
-    return pd.DataFrame(lines, columns=columns)
 
 
 def recalled(

@@ -50,11 +50,12 @@ from flowsdf.data import artefacts, features
 from flowsdf.evaluation.topology import topology
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures
-from flowsdf.studies import code_spaces, deepsdf, generalisation, image_to_latent, scoring
+from flowsdf.studies import code_spaces, deepsdf, image_to_latent, scoring
 from flowsdf.studies import unseen as study
+from flowsdf.studies.gains import gain_metrics, gains
 from flowsdf.train import fits
 
-chapter = results.open_chapter("13_latent_space", globals())
+chapter = results.open_chapter("13c_latent_space", globals())
 folder, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
 train = deepsdf.enough(artefacts.usable_shapes(folder, "train")[:shapes])
 splits = ("held_out_shape", "held_out_category", "special")
@@ -153,11 +154,8 @@ results.save_figure(chapter, figure, "rows", caption=caption)
 # %%
 regularised = [name for name in spaces if name != "plain"]
 compared = [*regularised, "retrieval", "oracle", "mean latent"]
-gained = pd.concat(
-    generalisation.advantage(scores, name, "plain", seed=seed, by=("iou",)).head(1).assign(row=name)
-    for name in compared
-)[["row", "n", "model", "plain", "gain", "low", "high", "ahead"]]
-caption = "IoU of each row (model) against the plain space's, on the same unseen shapes; 95 % intervals over shapes."
+gained = gains(scores, compared, "plain", seed=seed)
+caption = "IoU that each row gains on the plain space, on the same unseen shapes; 95 % intervals over shapes."
 results.save_table(chapter, gained, "gains", caption=caption)
 clean = code_spaces.one_piece(
     rows, [topology(artefacts.read_mesh_artefact(folder, e)).components == 1 for e in objects]
@@ -198,14 +196,11 @@ table = code_spaces.comparison(lines, kept, error, scores, gained, clean, seed=s
 results.save_table(chapter, table, "spaces", caption="Four spaces of codes; 95 % limits in brackets.")
 if len(held) > 1:
     named = {"oracle": "oracle", "mean": "mean latent"} | {name.lower(): name for name in regularised}
-    at = gained.set_index("row")
-    for name, row in named.items():
-        values = {"gain": at.gain[row], "low": at.low[row], "high": at.high[row], "helps": float(at.low[row] > 0)}
-        results.record_metrics(chapter, {f"{name}_{k}": v for k, v in values.items()})
+    results.record_metrics(chapter, gain_metrics(gained, named))
     middles = lines.set_index("codes").midpoints
     results.record_metrics(chapter, {f"{name.lower()}_midpoints": middles[name] for name in spaces})
-    results.record_metrics(chapter, {"plain_iou": at.plain["oracle"]})
-    helped = [name for name in regularised if at.low[name] > 0]
+    results.record_metrics(chapter, {"plain_iou": gained.base[0]})
+    helped = [name for name in regularised if gained.set_index("row").low[name] > 0]
     word = f"Better than the plain space: {', '.join(helped)}" if helped else "No space is better beyond doubt"
     results.say(
         chapter,

@@ -1,0 +1,23 @@
+"""What one answer gains on another over the same unseen shapes."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from flowsdf.studies.generalisation import advantage
+
+
+def gains(scores: pd.DataFrame, rows: Sequence[str], base: str, *, seed: int) -> pd.DataFrame:
+    """The IoU that each of the ``rows`` gains on ``base`` (column ``on``), with 95 % intervals over shapes, paired."""
+    found = [advantage(scores, row, base, seed=seed, by=("iou",)).head(1).assign(row=row, on=base) for row in rows]
+    table = pd.concat(found).rename(columns={base: "base", "model": "iou"})
+    return table[["row", "on", "n", "iou", "base", "gain", "low", "high", "ahead"]].reset_index(drop=True)
+
+
+def gain_metrics(table: pd.DataFrame, named: dict[str, str]) -> dict[str, float]:
+    """``gain``, ``low``, ``high`` and whether it ``helps``, 1 where the interval is above zero, of the named rows."""
+    found: dict[str, float] = {}
+    for name, row in named.items():
+        gain, low, high = table.loc[table.row == row, ["gain", "low", "high"]].to_numpy(float)[0]
+        found |= {f"{name}_gain": gain, f"{name}_low": low, f"{name}_high": high, f"{name}_helps": float(low > 0)}
+    return found
