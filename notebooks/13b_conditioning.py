@@ -10,7 +10,7 @@
 # is no news. Negative control: the colours told twice. Positive control: codes found with the truth in hand.
 #
 # **What was known before.** A first run on 15 of these unseen shapes held five kinds of telling against colours alone.
-# Of three tests one fired, that of the map (0.036 IoU), and its positive control, the nearest training shape, was not
+# Of three tests one fired, that of the map, and its positive control, the nearest training shape, was not
 # better than the model itself. So the claims were declared anew, before this run: one test each, the stricter
 # comparison, another control, and all unseen shapes there are.
 
