@@ -50,6 +50,7 @@ from flowsdf.studies import (
     weight_diffusion,
     weight_shapes,
 )
+from flowsdf.studies.gains import paired_ends
 from flowsdf.studies.weight_diffusion import PHASES, switches
 from flowsdf.train import checkpoint, fits
 
@@ -118,15 +119,11 @@ jobs = {
 }
 repairs = fits.fit_all(jobs, store=store)
 modulated = repairs.pop("modulations")
+data_of = (modulated.tensors["codes"], shapes.features, shapes.cameras)
+coded = numbers | {"deterministic": False, "steps": code_steps}
+keys = shapes.keys | {"codes": modulated.facts["fingerprint"]}
 latent = fits.fit(
-    image_to_latent.fit_predictor,
-    modulated.tensors["codes"],
-    shapes.features,
-    shapes.cameras,
-    store=store,
-    name="modulation codes",
-    parameters=numbers | {"deterministic": False, "steps": code_steps},
-    inputs=shapes.keys | {"codes": modulated.facts["fingerprint"]},
+    image_to_latent.fit_predictor, *data_of, store=store, name="modulation codes", parameters=coded, inputs=keys
 )
 trained = repairs | {"short codes": modulated, "short codes from views": latent}
 figure = figures.losses({name: fit.facts["curve"] for name, fit in trained.items()})
@@ -157,12 +154,9 @@ results.save_figure(chapter, grid.figure, "views_matter", caption="Loss with own
 # %%
 ious = {name: weight_answers.field_ious(of, shapes.vectors, shapes) for name, of in answered.items()}
 long = pd.DataFrame({"answers": name, "IoU": float(v)} for name, of in ious.items() for v in of)
-results.save_table(
-    chapter,
-    long.groupby("answers", sort=False).IoU.describe().reset_index(),
-    "repairs",
-    caption="IoU of decoded answers with the own decoders, over training shapes.",
-)
+described = long.groupby("answers", sort=False).IoU.describe().reset_index()
+caption = "IoU of decoded answers with the own decoders, over training shapes."
+results.save_table(chapter, described, "repairs", caption=caption)
 figure, axes = plt.subplots(figsize=(6, 3))
 sns.stripplot(long, y="answers", x="IoU", ax=axes, alpha=0.5)
 sns.pointplot(long, y="answers", x="IoU", ax=axes, linestyle="none", color="black", errorbar=("ci", 95), seed=0)
@@ -205,15 +199,20 @@ few = shapes.size | {"steps": more_steps, "rate": more_rate, "points_per_step": 
 keys = {n: shapes.keys | {"start": hashlib.sha256(of.contiguous().numpy()).hexdigest()} for n, of in starts.items()}
 jobs = {n: fits.Job(pershape.fit_decoders, (points, sdf, of), few, keys[n]) for n, of in starts.items()}
 ended = {name: fit.tensors["vectors"] for name, fit in fits.fit_all(jobs, store=store).items()}
-ious_of = {n: [float(weight_answers.field_ious(w[n], vectors, shapes).mean()) for w in (starts, ended)] for n in starts}
-table = pd.DataFrame([{"start": name, "IoU": before, "IoU after": after} for name, (before, after) in ious_of.items()])
-results.save_table(chapter, table, "starts", caption="IoU with the own decoder before and after these few steps.")
-results.record_metrics(chapter, {f"from_{name}": after for name, (_, after) in ious_of.items()})
+at_start, ended = ({n: weight_answers.field_ious(w, vectors, shapes) for n, w in of.items()} for of in (starts, ended))
+table = paired_ends(at_start, ended, "own", seed=seed)
+caption = "IoU with the own decoder before and after; what the own answer gains on each start, 95 %, paired by shape."
+results.save_table(chapter, table.reset_index(), "starts", caption=caption)
+results.record_metrics(chapter, {f"from_{name}": float(of.mean()) for name, of in ended.items()})
+ends = {f"own_on_{n}_{end}": table[end][n] for n in starts for end in ("gain", "low", "high") if n != "own"}
+results.record_metrics(chapter, ends)
 results.say(
     chapter,
     "After {more_steps} steps, on the training shapes, the IoU is {from_own:.3f} from the own answer, "
     "{from_other:.3f} from another shape's, {from_field:.3f} from the answer trained by the field, {from_mean:.3f} "
-    "from the mean of all weights and {from_first:.3f} from the first decoder.",
+    "from the mean of all weights and {from_first:.3f} from the first decoder. The own answer gains "
+    "{own_on_other_gain:.3f} [{own_on_other_low:.3f}, {own_on_other_high:.3f}] on another's, and "
+    "{own_on_first_gain:.3f} [{own_on_first_low:.3f}, {own_on_first_high:.3f}] on the first decoder.",
 )
 
 # %% [markdown]

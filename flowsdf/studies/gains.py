@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from flowsdf.studies.generalisation import advantage
+from flowsdf.studies.generalisation import advantage, interval
 
 
 def gains(scores: pd.DataFrame, rows: Sequence[str], base: str, *, seed: int) -> pd.DataFrame:
@@ -21,3 +23,14 @@ def gain_metrics(table: pd.DataFrame, named: dict[str, str]) -> dict[str, float]
         gain, low, high = table.loc[table.row == row, ["gain", "low", "high"]].to_numpy(float)[0]
         found |= {f"{name}_gain": gain, f"{name}_low": low, f"{name}_high": high, f"{name}_helps": float(low > 0)}
     return found
+
+
+def paired_ends(
+    before: dict[str, Float[np.ndarray, " s"]], after: dict[str, Float[np.ndarray, " s"]], ours: str, *, seed: int
+) -> pd.DataFrame:
+    """Per start: the mean IoU before and after, and what ``ours`` gains on it after, paired by shape, with 95 %."""
+    lines = []
+    for start, ends in after.items():
+        gained = interval(after[ours] - ends, seed=seed) if start != ours else (np.nan,) * 3
+        lines.append((start, before[start].mean(), ends.mean(), *gained))
+    return pd.DataFrame(lines, columns=["start", "IoU", "IoU after", "gain", "low", "high"]).set_index("start")
