@@ -77,7 +77,9 @@ def gallery(
 ) -> tuple[list[Mesh], list[str], int]:
     """The meshes of the first ``count`` samples of every row or of as many as there are, their titles, the columns."""
     few = range(min(count, *map(len, rows.values())))
-    return meshes(rows, shapes, few, resolution), [f"{name}, {i + 1}" for name in rows for i in few], len(few)
+    drawn = meshes(rows, shapes, few, resolution)
+    titles = [f"{name}, {i + 1}" for name in rows for i in few]
+    return drawn, [t if len(m.faces) else f"{t}: no surface" for t, m in zip(titles, drawn, strict=True)], len(few)
 
 
 def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
