@@ -82,9 +82,16 @@ def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: 
     run = tmp_path / "reports" / "published" / "laptop"
     (run / "00_first").mkdir(parents=True)
     (run / "00_first" / "metrics.json").write_text('{"area": 3.14159, "count": 7}')
-    (run / "ledger.json").write_text('{"claims": [{"id": "T1", "verdict": "partial"}]}')
+    (run / "ledger.json").write_text('{"claims": [{"id": "T1", "verdict": "partial", "chapter": "00_first"}]}')
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "results_table.md").write_text("{laptop:area} {laptop:count} {laptop:T1:verdict} {x:area}\n")
-    (tmp_path / "README.md").write_text("<!-- results: here -->\nold\n<!-- end of results -->\n")
+    (tmp_path / "params" / "findings.md").write_text("## 00_first\nThe area is {area:.2f}.\n")
+    (run / "00_first" / "notebook.ipynb").write_text('{"cells": [{"cell_type": "markdown", "source": "# A square"}]}')
+    marks = "<!-- {0}: here -->\nold\n<!-- end of {0} -->\n"
+    (tmp_path / "README.md").write_text(marks.format("findings") + marks.format("results"))
     write_results_table(tmp_path)
+    assert (
+        "\n- **[A square](reports/published/laptop/00_first/README.md)** The area is 3.14.\n<!--"
+        in (tmp_path / "README.md").read_text()
+    )
     assert "\n3.142 7 partial -\n" in (tmp_path / "README.md").read_text()

@@ -21,7 +21,7 @@ HERE = Path(__file__).with_suffix("")  # conf.py and static files
 def content_key(where: Places, results: Path) -> str:
     """The hash of everything a book is made of."""
     marks = [*results.glob("*/run.json"), *results.glob("*/failure.json"), *where.published.glob("*/metrics.json")]
-    marks += [results / "ledger.json", *HERE.rglob("*.*"), *HERE.parent.glob("*.py"), *where.root.glob("params/*.yaml")]
+    marks += [results / "ledger.json", *HERE.rglob("*.*"), *HERE.parent.glob("*.py"), *where.root.glob("params/*.*")]
     marks += list(where.root.glob("notebooks/*.py"))
     return digest_json({str(path): digest(path.read_bytes()) for path in sorted(marks) if path.is_file()})
 

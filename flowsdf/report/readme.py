@@ -2,14 +2,16 @@
 
 import shutil
 from collections import Counter
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from flowsdf.report.book import HERE
+from flowsdf.report.findings import findings
 from flowsdf.report.freshness import read_json
 from flowsdf.report.ledger import changed_before
 from flowsdf.report.pages import markdown, markdown_escape, provenance, title
-from flowsdf.report.places import Places, chapters
+from flowsdf.report.places import Places, chapters, part
 
 WHAT = (
     "What architectural choices matter when an image-to-3-D system learns from about a thousand shapes? This report "
@@ -60,15 +62,13 @@ def key_figures(results: Path, names: list[str]) -> list[tuple[str, dict[str, An
 
 def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     """The front page's Markdown; `flow` is the picture's address, `suffix` ends a chapter's link."""
-    names = shown(where, results)
-    figures = [
-        f"![{markdown_escape(e['caption'])}]({n}/{e['file']})\n\n*{markdown_escape(e['caption'])}*"
-        for n, e in key_figures(results, names)
-    ]
-    lines = [
-        f"| [{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix}) | {status(results, n)} |"
-        for n in names
-    ]
+    names, told = shown(where, results), findings(where.root, results)
+    titles = {n: f"[{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix})" for n in names}
+    story: list[str] = []
+    for group, members in groupby(names, part):
+        pieces = [piece for n in members for piece in (*_told(titles[n], told.get(n)), *_pictures(results, n))]
+        story += [f"### {group}", *pieces] if pieces else []
+    lines = [f"| {titles[n]} | {status(results, n)} |" for n in names]
     listing = "\n".join(["| chapter | state |", "| --- | --- |", *lines])
     kept = " These are the published results." if results == where.published else ""
     return "\n\n".join(
@@ -77,11 +77,20 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
             f"Profile **{where.profile}**, data **{where.data_name}**.{kept}",
             f"![From raw meshes to codes, to meshes, to verdicts]({flow})",
             "## What came out",
-            *figures,
+            *story,
             f"## The claims, counted\n\n{headline(results)}",
             f"## The chapters\n\n{listing}",
         ]
     )
+
+
+def _told(heading: str, text: str | None) -> list[str]:
+    return [f"**{heading}.** {text}"] if text else []
+
+
+def _pictures(results: Path, chapter: str) -> list[str]:
+    found = [(entry["file"], markdown_escape(entry["caption"])) for _, entry in key_figures(results, [chapter])]
+    return [f"![{caption}]({chapter}/{file})\n\n*{caption}*" for file, caption in found]
 
 
 def write_readme(where: Places, results: Path) -> None:

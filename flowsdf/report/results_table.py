@@ -1,12 +1,14 @@
-"""The README's results table, made from the published runs: no number in it is typed."""
+"""The README's findings and results table, made from the published runs: no number in them is typed."""
 
 import re
 from pathlib import Path
 
+from flowsdf.report.findings import findings
 from flowsdf.report.freshness import read_json
+from flowsdf.report.pages import title
 from flowsdf.report.wording import significant
 
-BLOCK = re.compile(r"(<!-- results: .*? -->\n).*?(<!-- end of results -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (findings|results): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 FIELD = re.compile(r"\{([\w-]+):(\w+)(:verdict)?\}")
 
 
@@ -28,8 +30,18 @@ def results_table(root: Path) -> str:
     return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
 
 
+def findings_list(root: Path) -> str:
+    """One item a chapter of the laptop run: its page and what it found."""
+    run = root / "reports" / "published" / "laptop"
+    return "".join(
+        f"- **[{title(run / name, root)}](reports/published/laptop/{name}/README.md)** {text}\n"
+        for name, text in findings(root, run).items()
+    )
+
+
 def write_results_table(root: Path) -> None:
-    """Put the table between its marks in README.md."""
+    """Put the findings and the table between their marks in README.md."""
     path = root / "README.md"
     if path.is_file():
-        path.write_text(BLOCK.sub(lambda m: m[1] + results_table(root) + m[2], path.read_text(encoding="utf-8")))
+        made = {"findings": findings_list(root), "results": results_table(root)}
+        path.write_text(BLOCK.sub(lambda m: m[1] + made[m[2]] + m[3], path.read_text(encoding="utf-8")))

@@ -1,0 +1,42 @@
+"""The findings have a run's numbers in them, and are told only where a run has them all."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from flowsdf.report.findings import findings
+from flowsdf.report.places import ROOT, chapters
+from flowsdf.report.prose import typed_numbers
+
+SOURCE = (ROOT / "params" / "findings.md").read_text(encoding="utf-8")
+SECTIONS = dict(zip(*[iter(re.split(r"^## (\w+)\n", SOURCE, flags=re.MULTILINE)[1:])] * 2, strict=True))
+LAPTOP = ROOT / "reports" / "published" / "laptop"
+
+
+def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "findings.md").write_text("## 00_a\nIt is\n{x:.1f}.\n\n## 01_b\n{gone} is.\n")
+    for chapter in ("00_a", "01_b"):
+        (tmp_path / "run" / chapter).mkdir(parents=True)
+        (tmp_path / "run" / chapter / "metrics.json").write_text('{"x": 0.25}')
+    assert findings(tmp_path, tmp_path / "run") == {"00_a": "It is 0.2."}
+    of = [("A", "partial", "00_a"), ("B", "inconclusive", "00_a"), ("C", "partial", "00_a"), ("D", "partial", "01_b")]
+    claims = [{"id": name, "verdict": verdict, "chapter": chapter} for name, verdict, chapter in of]
+    (tmp_path / "run" / "ledger.json").write_text(json.dumps({"claims": claims}))
+    assert findings(tmp_path, tmp_path / "run")["00_a"] == "It is 0.2. *In the ledger: A, C partial; B inconclusive.*"
+    assert findings(tmp_path / "run", tmp_path / "run") == {}
+
+
+def test_every_chapter_has_a_finding_without_typed_numbers() -> None:
+    assert list(SECTIONS) == [name for name in chapters() if name != "99_ledger"]
+    assert not typed_numbers(SOURCE, "")
+
+
+@pytest.mark.parametrize("chapter", SECTIONS)
+def test_the_published_run_has_every_number(chapter: str) -> None:
+    if not (LAPTOP / chapter).is_dir():
+        pytest.skip("not published")
+    metrics = json.loads((LAPTOP / chapter / "metrics.json").read_text())
+    assert not set(re.findall(r"\{(\w+)", SECTIONS[chapter])) - set(metrics)
