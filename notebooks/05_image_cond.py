@@ -30,7 +30,7 @@ import torch
 
 from flowsdf.data import features
 from flowsdf.report import figures, results
-from flowsdf.studies import weight_answers, weight_autoencoder, weight_shapes
+from flowsdf.studies import weight_answers, weight_autoencoder, weight_samples, weight_shapes
 from flowsdf.studies.weight_diffusion import PHASES
 from flowsdf.train import fits
 
@@ -123,7 +123,7 @@ for what, of in pairs.items():
     for name, shapes in families.items():
         drawn += weight_answers.meshes({name: of[name]}, shapes, chosen, resolution)
         titles += [f"{name}, {what}: {shapes.entries[i].category}" for i in chosen]
-figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=1.8)
+figure = figures.mesh_grid(drawn, weight_samples.titled(titles, drawn), columns=len(chosen), size=1.8)
 results.save_figure(chapter, figure, "meshes", caption="Decoders, and what one picture gives.", key=True)
 
 # %%

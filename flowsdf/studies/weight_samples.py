@@ -1,6 +1,6 @@
 """Weights drawn without any image: samples of a diffusion, trivial ones beside them, and their generative scores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -78,8 +78,12 @@ def gallery(
     """The meshes of the first ``count`` samples of every row or of as many as there are, their titles, the columns."""
     few = range(min(count, *map(len, rows.values())))
     drawn = meshes(rows, shapes, few, resolution)
-    titles = [f"{name}, {i + 1}" for name in rows for i in few]
-    return drawn, [t if len(m.faces) else f"{t}: no surface" for t, m in zip(titles, drawn, strict=True)], len(few)
+    return drawn, titled([f"{name}, {i + 1}" for name in rows for i in few], drawn), len(few)
+
+
+def titled(titles: Sequence[str], drawn: Sequence[Mesh]) -> list[str]:
+    """The titles of meshes in a picture; those that would stand over nothing say so."""
+    return [t if len(m.faces) else f"{t}: no surface" for t, m in zip(titles, drawn, strict=True)]
 
 
 def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
