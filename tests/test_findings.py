@@ -9,6 +9,7 @@ import pytest
 from flowsdf.report.findings import findings
 from flowsdf.report.places import ROOT, chapters
 from flowsdf.report.prose import typed_numbers
+from flowsdf.report.results_table import findings_list, results_table
 
 SOURCE = (ROOT / "params" / "findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"^## (\w+)\n", SOURCE, flags=re.MULTILINE)[1:])] * 2, strict=True))
@@ -17,7 +18,8 @@ LAPTOP = ROOT / "reports" / "published" / "laptop"
 
 def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -> None:
     (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "findings.md").write_text("## 00_a\nIt is\n{x:.1f}.\n\n## 01_b\n{gone} is.\n")
+    text = "## 00_a\nIt is\n{x:.1f}.\n\n{gone:.2f} too.\n\n## 01_b\n{gone} is.\n"
+    (tmp_path / "params" / "findings.md").write_text(text)
     for chapter in ("00_a", "01_b"):
         (tmp_path / "run" / chapter).mkdir(parents=True)
         (tmp_path / "run" / chapter / "metrics.json").write_text('{"x": 0.25}')
@@ -27,6 +29,8 @@ def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -
     (tmp_path / "run" / "ledger.json").write_text(json.dumps({"claims": claims}))
     assert findings(tmp_path, tmp_path / "run")["00_a"] == "It is 0.2. *In the ledger: A, C partial; B inconclusive.*"
     assert findings(tmp_path / "run", tmp_path / "run") == {}
+    (tmp_path / "run" / "00_a" / "failure.json").write_text("{}")
+    assert findings(tmp_path, tmp_path / "run") == {}
 
 
 def test_every_chapter_has_a_finding_without_typed_numbers() -> None:
@@ -40,3 +44,9 @@ def test_the_published_run_has_every_number(chapter: str) -> None:
         pytest.skip("not published")
     metrics = json.loads((LAPTOP / chapter / "metrics.json").read_text())
     assert not set(re.findall(r"\{(\w+)", SECTIONS[chapter])) - set(metrics)
+
+
+def test_the_readme_is_made_of_the_published_runs() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for made in (findings_list(ROOT), results_table(ROOT)):
+        assert made in readme, "make publish writes the README's findings and table anew"

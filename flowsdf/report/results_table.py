@@ -34,7 +34,7 @@ def findings_list(root: Path) -> str:
     """One item a chapter of the laptop run: its page and what it found."""
     run = root / "reports" / "published" / "laptop"
     return "".join(
-        f"- **[{title(run / name, root)}](reports/published/laptop/{name}/README.md)** {text}\n"
+        f"- **[{title(run / name, root / 'notebooks' / f'{name}.py')}](reports/published/laptop/{name}/README.md)** {text}\n"
         for name, text in findings(root, run).items()
     )
 
@@ -44,4 +44,5 @@ def write_results_table(root: Path) -> None:
     path = root / "README.md"
     if path.is_file():
         made = {"findings": findings_list(root), "results": results_table(root)}
-        path.write_text(BLOCK.sub(lambda m: m[1] + made[m[2]] + m[3], path.read_text(encoding="utf-8")))
+        text = BLOCK.sub(lambda m: m[1] + made[m[2]] + m[3], path.read_text(encoding="utf-8"))
+        path.write_text(text, encoding="utf-8")
