@@ -32,11 +32,11 @@ def results_table(root: Path) -> str:
 
 def findings_list(root: Path) -> str:
     """One item a chapter of the laptop run: its page and what it found."""
-    run = root / "reports" / "published" / "laptop"
-    return "".join(
-        f"- **[{title(run / name, root / 'notebooks' / f'{name}.py')}](reports/published/laptop/{name}/README.md)** {text}\n"
-        for name, text in findings(root, run).items()
-    )
+    run, lines = root / "reports" / "published" / "laptop", []
+    for name, text in findings(root, run).items():
+        heading = title(run / name, root / "notebooks" / f"{name}.py")
+        lines.append(f"- **[{heading}](reports/published/laptop/{name}/README.md)** {text}\n")
+    return "".join(lines)
 
 
 def write_results_table(root: Path) -> None:
