@@ -24,12 +24,13 @@ most = 0
 seed = 0
 
 # %%
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 
 from flowsdf.data import features
-from flowsdf.evaluation import collapse
+from flowsdf.evaluation import collapse, diagnostics
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
 from flowsdf.studies.weight_diffusion import PHASES, switches
@@ -85,19 +86,23 @@ results.say(
 # whose own weights are first by it.
 
 # %%
-lines = []
+lines, own, training = [], np.arange(len(shapes.vectors)), shapes.vectors.numpy()
+directions = []
 for count in (1, 2, 4, 8):
     asked = unseen.inputs(shapes.features, shapes.cameras, views=count, seed=seed).several
-    for name, model in models.items():
-        of = image_to_latent.predict(model, asked, seed=seed).cpu().numpy()
-        followed = collapse.following(of, shapes.vectors.numpy(), list(range(len(of))))
-        lines.append({"run": name, "views": count} | followed)
+    of = image_to_latent.predict(models["several views"], asked, seed=seed).cpu().numpy()
+    lines.append({"run": "several views", "views": count} | collapse.following(of, training, own))
+    towards = diagnostics.centred_cosine(of, training)[own, own]
+    directions.append(pd.DataFrame({"views": count, "cosine": towards}))
 table = pd.DataFrame(lines)
 results.save_table(chapter, table, "views", caption="By the number of views.")
 figure, axes = plt.subplots(figsize=(5, 3))
-sns.lineplot(table, x="views", y="direction", hue="run", marker="o", ax=axes)
+long = pd.concat(directions)
+sns.pointplot(long, x="views", y="cosine", errorbar=("ci", 95), seed=0, native_scale=True, ax=axes)
+axes.axhline(0, color="gray", linestyle="--", linewidth=1)
 axes.set_ylabel("cosine to the target, less the mean")
-results.save_figure(chapter, figure, "views", caption="What more views add.", key=True)
+caption = "What more views add, with 95 % intervals over shapes; an answer that points to its target has 1."
+results.save_figure(chapter, figure, "views", caption=caption, key=True)
 
 # %%
 results.record_claims(chapter, ["W8"])

@@ -30,7 +30,7 @@ import pandas as pd
 from flowsdf.data import features
 from flowsdf.generative.diffusion import cosine_alpha_bar
 from flowsdf.report import figures, results
-from flowsdf.studies import weight_answers, weight_diffusion, weight_shapes
+from flowsdf.studies import weight_answers, weight_diffusion, weight_samples, weight_shapes
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("08_no_standardization", globals())
@@ -111,7 +111,7 @@ rows = {"own decoder": vectors} | codes
 chosen = sorted({0, len(vectors) // 2, len(vectors) - 1})
 titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen]
 drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
-figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
+figure = figures.mesh_grid(drawn, weight_samples.titled(titles, drawn), columns=len(chosen), size=2)
 results.save_figure(chapter, figure, "meshes", caption="Decoded answers by scaling.", key=True)
 
 # %%
