@@ -85,7 +85,7 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
 
 
 def _told(heading: str, text: str | None) -> list[str]:
-    return [f"**{heading}.** {text}"] if text else []
+    return [f"**{heading}** {text}"] if text else []
 
 
 def _pictures(results: Path, chapter: str) -> list[str]:
