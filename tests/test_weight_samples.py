@@ -54,4 +54,4 @@ def test_the_gallery_has_the_first_of_every_row(balls: weight_shapes.Shapes) -> 
     assert columns == 2 and titles == ["one, 1", "one, 2", "two, 1", "two, 2"] and len(meshes) == 4
     assert np.array_equal(meshes[1].vertices, meshes[3].vertices)
     nothing = {"none": torch.zeros_like(balls.vectors[:1])}
-    assert weight_samples.gallery(nothing, balls, count=1, resolution=24)[1] == ["none, 1: no surface"]
+    assert weight_samples.gallery(nothing, balls, count=1, resolution=24)[1] == ["none, 1\nno surface"]

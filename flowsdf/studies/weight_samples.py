@@ -83,7 +83,7 @@ def gallery(
 
 def titled(titles: Sequence[str], drawn: Sequence[Mesh]) -> list[str]:
     """The titles of meshes in a picture; those that would stand over nothing say so."""
-    return [t if len(m.faces) else f"{t}: no surface" for t, m in zip(titles, drawn, strict=True)]
+    return [t if len(m.faces) else f"{t}\nno surface" for t, m in zip(titles, drawn, strict=True)]
 
 
 def _cloud(mesh: Mesh, points: int) -> Float[np.ndarray, "p 3"]:
