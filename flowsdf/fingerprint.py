@@ -6,12 +6,12 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
-_ABOVE_FITS = ("flowsdf.evaluation", "flowsdf.report")  # floors that only read results
+_APART = ("flowsdf.evaluation", "flowsdf.report", "flowsdf.data.executor")  # read results, or say where tasks run
 
 
 @cache
 def source_fingerprint(*modules: str) -> str:
-    """The SHA-256 of the syntax of these flowsdf modules and all they import below evaluation.
+    """The SHA-256 of the syntax of these flowsdf modules and all they import, but for what cannot change a result.
 
     Comments, docstrings and layout do not count, so an edit to prose never computes anything again.
     """
@@ -20,7 +20,7 @@ def source_fingerprint(*modules: str) -> str:
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if path is None or name in found or name.startswith(_ABOVE_FITS):
+        if path is None or name in found or name.startswith(_APART):
             continue
         found[name], imported = _read(path)
         waiting += imported

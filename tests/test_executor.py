@@ -49,6 +49,15 @@ def threads(_task):
     return os.environ["OMP_NUM_THREADS"]
 
 
+def worker(_task):
+    time.sleep(0.1)
+    return os.getpid()
+
+
+def through_others(task):
+    return run_tasks(square, range(task), workers=2, label="inner")
+
+
 def nap(task):
     Path(task, str(os.getpid())).touch()
     time.sleep(60)
@@ -87,6 +96,29 @@ def test_workers_have_one_thread_and_the_environment_is_put_back(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert run_tasks(threads, [0], workers=1, label="threads") == ["1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+def test_the_next_call_finds_the_same_workers_unless_the_surroundings_are_others(monkeypatch):
+    first = set(run_tasks(worker, range(4), workers=2, label="first"))
+    assert set(run_tasks(worker, range(4), workers=2, label="again")) == first
+    monkeypatch.setenv("A_SETTING", "changed")
+    others = set(run_tasks(worker, range(4), workers=2, label="others"))
+    assert not others & first
+    assert not any(Path(f"/proc/{pid}").exists() for pid in first)
+    executor.end_workers()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in others)
+
+
+def test_workers_that_died_while_idle_are_replaced():
+    (lost,) = run_tasks(worker, [0], workers=1, label="before")
+    os.kill(lost, signal.SIGKILL)
+    (found,) = run_tasks(worker, [0], workers=1, label="after")
+    assert found != lost
+
+
+def test_workers_with_workers_of_their_own_end():
+    assert run_tasks(through_others, [3], workers=1, label="outer") == [[0, 1, 4]]
+    executor.end_workers()
 
 
 def test_progress_says_how_far_and_how_many_rejected(capsys):

@@ -1,4 +1,4 @@
-"""What counts as another source: code of a module and of all it imports below evaluation, and nothing else."""
+"""What counts as another source: code of a module and of all it imports that can change a result, and nothing else."""
 
 from pathlib import Path
 

@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
+from pathlib import Path
 from typing import TypeVar
 
 from flowsdf.data.faults import Failed, Rejected
@@ -19,6 +20,7 @@ Result = TypeVar("Result")
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 ) | {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
+_kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
 
@@ -142,9 +144,36 @@ def _check_start(executor: Executor, label: str) -> None:
 
 @contextmanager
 def _pool(width: int) -> Iterator[tuple[Executor, int]]:
+    """Processes that stay for the next call in the same surroundings: a new one imports for seconds first."""
+    around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
     spawn = get_context("spawn")  # a forked process hangs after the renderer was used
-    with _one_thread_each(), ProcessPoolExecutor(width, mp_context=spawn, initializer=_end_with_parent) as executor:
-        yield executor, width
+    with _one_thread_each():
+        pool = _left(around) or ProcessPoolExecutor(width, mp_context=spawn, initializer=_end_with_parent)
+        try:
+            yield pool, width
+        except BaseException:
+            pool.shutdown()
+            raise
+    if _kept or parent_process():  # a worker's own workers must end before it can
+        pool.shutdown()
+    else:
+        _kept.append((around, pool))
+
+
+def _left(around: tuple) -> ProcessPoolExecutor | None:
+    """The pool that the last call left, if it was started in these surroundings and its processes still answer."""
+    if _kept and _kept[0][0] == around:
+        with suppress(BrokenExecutor):  # Ctrl-C in a terminal ends idle workers too
+            _kept[0][1].submit(os.getpid).result()
+            return _kept.pop()[1]
+    end_workers()
+    return None
+
+
+def end_workers() -> None:
+    """End the processes that wait for the next call; only then does the system tell how much memory they took."""
+    while _kept:
+        _kept.pop()[1].shutdown()
 
 
 @contextmanager

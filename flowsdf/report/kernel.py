@@ -21,6 +21,7 @@ GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, befo
 
 def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: Path, timeout: int) -> None:
     """Convert the percent notebook and execute it by papermill in a fresh kernel; Failed says how it ended."""
+    sys.modules.setdefault("rfc3987_syntax", None)  # a grammar for web addresses that takes 1.6 s to compile
     import jupytext
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from IPython.display import display
 
+from flowsdf.data.executor import end_workers
 from flowsdf.data.faults import Failed
 from flowsdf.report.freshness import digest
 from flowsdf.report.machine import machine, peak_gigabytes, stamp
@@ -150,6 +151,7 @@ def finish(
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
     written = ["claims.json", "metrics.json", *(entry["file"] for entry in chapter.exhibits)]
     written += [name.replace(".png", ".html") for name in written if name.startswith("views/")]
+    end_workers()
     run = {
         "chapter": chapter.name,
         "profile": chapter.places.profile,

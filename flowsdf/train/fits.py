@@ -92,6 +92,7 @@ def _filed(job: Job, folder: Path) -> Job:
 
 def _fit_in_worker(task: tuple[Job, Path, str, int]) -> None:
     job, store, name, threads = task
+    usual = torch.get_num_threads()
     torch.set_num_threads(threads)
     data = [torch.load(path, map_location="cpu", mmap=True) for path in job.data]  # nothing is written back
     try:
@@ -100,6 +101,8 @@ def _fit_in_worker(task: tuple[Job, Path, str, int]) -> None:
         raise Failed(f"{name}: {failed}") from None
     except SystemExit as stopped:  # its checkpoint is written; a pool waits for ever for a worker that goes on
         os._exit(int(stopped.code or 0))
+    finally:
+        torch.set_num_threads(usual)  # of the next task here
 
 
 def _place(store: Path, name: str, key: str) -> Path:
