@@ -13,7 +13,7 @@ import numpy as np
 
 from flowsdf.conventions import Mesh
 from flowsdf.data import procedural
-from flowsdf.data.executor import run_tasks
+from flowsdf.data.executor import end_workers, run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.sdf import exact_sdf, sample_points
 from flowsdf.geometry import watertight as closing
@@ -134,6 +134,7 @@ def mesh_gap(pairs: Sequence[tuple[Mesh, Mesh]], note: str) -> tuple[float, str]
 
 def in_worker(function: Callable, task: object) -> Row:
     """A comparison in a fresh process of one thread."""
+    end_workers()
     (outcome,) = run_tasks(function, [task], workers=1, label=function.__name__.strip("_"))
     if isinstance(outcome, Rejected):
         raise Failed(f"{function.__name__.strip('_')}: {outcome}")

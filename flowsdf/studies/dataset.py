@@ -12,7 +12,7 @@ from torch import Tensor
 from flowsdf.conventions import Mesh
 from flowsdf.data import procedural
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact, read_samples
-from flowsdf.data.executor import map_tasks
+from flowsdf.data.executor import end_workers, map_tasks
 from flowsdf.data.files import read_arrays
 from flowsdf.data.manifest import STAGES, Entry
 from flowsdf.data.sdf import exact_sdf
@@ -102,6 +102,7 @@ def compare_backends(
     jobs: Sequence[tuple[Path, Entry, int]], *, folder: Path | None = None
 ) -> tuple[dict[str, Tensor], dict]:
     """Ours beside mesh-to-sdf's distances on the same points of each (folder, shape, count): ``pairs`` (s, n, 2)."""
+    end_workers()  # mesh-to-sdf wants processes that have not rendered before
     pairs = map_tasks(_both_backends, jobs, label="mesh-to-sdf")
     return {"pairs": torch.as_tensor(np.stack(pairs))}, {}
 
