@@ -26,7 +26,7 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
         y=y,
         hue=hue,
         dodge=0.3 if table[hue].nunique() > 1 else False,
-        errorbar=lambda v: student_interval(v)[1:],
+        errorbar=lambda v: student_interval(v.to_numpy())[1:],
         ax=axis,
         palette="colorblind",
         **style,
