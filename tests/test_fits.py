@@ -102,10 +102,8 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     data = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
-    jobs = {
-        name: fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 1500, "seed": i}, {})
-        for i, name in enumerate("abc")
-    }
+    job = fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 1500}, {})
+    jobs = dict.fromkeys("abc", job)
     victims: list[int] = []
 
     def kill_one() -> None:
@@ -122,14 +120,13 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for name, job in jobs.items():
-            named = {"name": name, "parameters": job.parameters, "inputs": job.inputs}
-            whole = fits.fit(deepsdf.fit_decoder, *job.data, store=tmp_path / "here", **named)
-            assert all(torch.equal(tensor, found[name].tensors[key]) for key, tensor in whole.tensors.items())
-            losses = [[(step, loss) for step, _, loss in fit.facts["curve"]] for fit in (whole, found[name])]
-            assert losses[0] == losses[1]
+        whole = fits.fit(job.study, *data, store=tmp_path / "here", name="whole", parameters=job.parameters, inputs={})
     finally:
         torch.set_num_threads(threads)
+    for one in found.values():
+        assert all(torch.equal(tensor, one.tensors[key]) for key, tensor in whole.tensors.items())
+        losses = [[(step, loss) for step, _, loss in fit.facts["curve"]] for fit in (whole, one)]
+        assert losses[0] == losses[1]
     assert len(victims) == 1 and not (tmp_path / "workers" / "data").exists()
 
 
