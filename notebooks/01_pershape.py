@@ -36,11 +36,11 @@ import pandas as pd
 import torch
 
 from flowsdf.data import artefacts
-from flowsdf.evaluation import alignment, diagnostics, weight_cloud
+from flowsdf.evaluation import diagnostics, weight_cloud
 from flowsdf.geometry.extract import extract
 from flowsdf.models.pershape import PerShape
 from flowsdf.report import figures, results
-from flowsdf.studies import deepsdf, pershape
+from flowsdf.studies import deepsdf, pershape, weight_space
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("01_pershape", globals())
@@ -166,15 +166,9 @@ results.say(
 # %%
 at = 2 * torch.rand(10_000, 3, generator=torch.Generator().manual_seed(seed)) - 1
 sigmas = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
-lines = []
-for name in ("warm", "warm, SIREN"):
-    some = decoders[name].like(vectors[name][:noised])
-    clean = some(at.expand(len(some.biases[0]), -1, -1)) < 0
-    for sigma in sigmas:
-        noisy = pershape.noisy(some, sigma, seed=seed)(at.expand(len(clean), -1, -1)) < 0
-        ious = (noisy & clean).sum(1) / (noisy | clean).sum(1).clamp_min(1)
-        lines.append({"run": name, "sigma": sigma, "IoU": ious.mean().item()})
-noise = pd.DataFrame(lines)
+kept = {n: decoders[n].like(vectors[n][:noised]) for n in ("warm", "warm, SIREN")}
+lines = {n: weight_space.under_noise(of, at, sigmas, seed=seed) for n, of in kept.items()}
+noise = pd.DataFrame({"run": n, **line} for n, of in lines.items() for line in of)
 results.save_table(chapter, noise, "noise", caption="Mean IoU with the same decoder without noise.")
 figure = figures.curves(noise, x="sigma", y="IoU", label="run", log=False, target=0.5)
 results.save_figure(chapter, figure, "noise", caption="Noise on the weights, and what is left of the shapes.", key=True)
@@ -190,20 +184,14 @@ results.record_metrics(chapter, {"noise_tolerance_relu": borne["warm"], "noise_t
 # first one's, a SIREN's also into the signs, they must again (positive control).
 
 # %%
-used = range(min(noised + 1, *map(len, arrays.values())))
-pairs, few = list(pairwise(used)), at[:4000]
-lines = []
+used = min(noised + 1, *map(len, arrays.values()))
+pairs, few, orders, lines = list(pairwise(range(used))), at[:4000], {}, []
 for name, of in arrays.items():
-    sine, random = plan[name][0]["sine"], np.random.default_rng(seed)
-    layers = [alignment.layers_of(of[i], [3 if sine else 39, *[width] * depth, 1]) for i in used]
-    mixed = [alignment.shuffled(one, random, odd=sine) for one in layers]
-    units = {"as fitted": layers, "aligned": [alignment.align(one, layers[0], odd=sine) for one in layers]}
-    units |= {"mixed": mixed, "mixed, aligned": [alignment.align(one, mixed[0], odd=sine) for one in mixed]}
-    for how, them in units.items():
-        rows = np.stack([alignment.vector_of(one) for one in them])
+    orders[name] = weight_space.reordered(of[:used], width=width, depth=depth, sine=plan[name][0]["sine"], seed=seed)
+    for order, rows in orders[name].items():
         barrier = pershape.barrier(decoders[name].like(torch.from_numpy(rows).float()), pairs, few).mean()
         cosine = diagnostics.pairwise_cosine(rows)["mean"]
-        lines.append({"run": name, "units": how, "cosine": cosine, "barrier": float(barrier)})
+        lines.append({"run": name, "units": order, "cosine": cosine, "barrier": float(barrier)})
 table = pd.DataFrame(lines)
 results.save_table(chapter, table, "interpolation", caption="Cosines and barriers, before and after alignment.")
 barriers = table.set_index(["run", "units"]).barrier
@@ -219,6 +207,28 @@ results.say(
     chapter,
     "The barrier is {barrier_warm:.2f} from one anchor, {barrier_independent:.2f} from independent starts, and "
     "{barrier_aligned:.2f} after those are aligned.",
+)
+
+# %% [markdown]
+# ## Half way, by shapes
+#
+# A shape half way between two is more like either than they are like each other. So the mean weights of two decoders
+# are held to the IoU of the two, which the lesser of the two IoUs with the mean must exceed.
+
+# %%
+ways = {"one_anchor": orders["warm"]["as fitted"]}
+ways |= {"independent": orders["independent"]["as fitted"], "aligned": orders["independent"]["aligned"]}
+table = pd.DataFrame({"weights": n, **weight_space.half_way(decoders["warm"], of, at)} for n, of in ways.items())
+results.save_table(chapter, table, "half_way", caption="IoU of the ends, and of the farther one with what is half way.")
+by = table.set_index("weights")
+results.record_metrics(
+    chapter, {f"half_way_iou_{n}": by.farther[n] for n in ways} | {"ends_iou": by.ends["one_anchor"]}
+)
+results.say(
+    chapter,
+    "Two decoders have an IoU of {ends_iou:.2f}, and half way between them the IoU with the farther one is "
+    "{half_way_iou_one_anchor:.2f} from one anchor, {half_way_iou_independent:.2f} from independent starts, "
+    "{half_way_iou_aligned:.2f} after those are aligned.",
 )
 
 # %%

@@ -1,7 +1,7 @@
 """The cloud of weight vectors of many decoders: how large they are, how alike, and where they differ."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from flowsdf.evaluation.diagnostics import cosine
 
@@ -55,3 +55,25 @@ def deviation_of_a_coordinate(mean_cosine: float, norm: float, dimensions: int) 
     The squared distance of two vectors is 2 norm^2 (1 - cosine), and on average twice the sum of the variances.
     """
     return float(np.sqrt(norm**2 * (1 - mean_cosine) / dimensions))
+
+
+def half_way(ends: Bool[np.ndarray, "n p"], halves: Bool[np.ndarray, "n_less_1 p"]) -> dict[str, float]:
+    """What lies between each shape and the next, by occupancy of the same points.
+
+    Mean IoUs of the ``ends`` with each other, and of what is half way with the ``farther`` of them; ``between`` is the
+    share of pairs where the second exceeds the first.
+    """
+    one, other = ends[:-1], ends[1:]
+    apart = ious(one, other)
+    least = np.minimum(ious(halves, one), ious(halves, other))
+    return {
+        "ends": float(apart.mean()),
+        "farther": float(least.mean()),
+        "between": float((least > apart).mean()),
+    }
+
+
+def ious(a: Bool[np.ndarray, "n p"], b: Bool[np.ndarray, "n p"]) -> Float[np.ndarray, " n"]:
+    """The IoU of each occupancy with its counterpart; 1 where both are empty."""
+    either = (a | b).sum(1)
+    return np.where(either > 0, (a & b).sum(1) / np.maximum(either, 1), 1.0)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.conventions import Mesh, Surface
@@ -63,18 +63,31 @@ def rankings(
     return table, facts | {"kind": collapse.kind(predictions, training, own), "IoU": iou}
 
 
-@torch.no_grad()
 def field_ious(
     codes: Float[Tensor, "n w"], truth: Float[Tensor, "n w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
 ) -> Float[np.ndarray, " n"]:
     """The IoU of decoders with the decoders of other weights, at uniform points of the cube; 1 where both are empty."""
+    ours, true = (_occupied(of, shapes, points, seed) for of in (codes, truth))
+    both, either = (ours & true).sum(1), (ours | true).sum(1)
+    return torch.where(either > 0, both / either.clamp_min(1), 1.0).numpy()
+
+
+def nearest_ious(
+    codes: Float[Tensor, "n w"], training: Float[Tensor, "s w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
+) -> Float[np.ndarray, " n"]:
+    """The IoU of each decoder with the one of the training decoders that it overlaps most, as ``field_ious`` has it."""
+    ours, true = (_occupied(of, shapes, points, seed).double() for of in (codes, training))
+    both = ours @ true.T
+    either = ours.sum(1, keepdim=True) + true.sum(1) - both
+    return torch.where(either > 0, both / either.clamp_min(1), 1.0).amax(1).numpy()
+
+
+@torch.no_grad()
+def _occupied(codes: Float[Tensor, "n w"], shapes: Shapes, points: int, seed: int) -> Bool[Tensor, "n p"]:
+    """Which of the same uniform points of the cube are inside each decoder's shape."""
     at = 2 * torch.rand(points, 3, generator=torch.Generator().manual_seed(seed)) - 1
-    ious = []
-    for pair in zip(codes.split(TOGETHER), truth.split(TOGETHER), strict=True):
-        ours, true = (pershape.restore(of, **shapes.size)(at.expand(len(of), -1, -1)) < 0 for of in pair)
-        both, either = (ours & true).sum(1), (ours | true).sum(1)
-        ious.append(torch.where(either > 0, both / either.clamp_min(1), 1.0))
-    return torch.cat(ious).numpy()
+    parts = codes.split(TOGETHER)
+    return torch.cat([pershape.restore(of, **shapes.size)(at.expand(len(of), -1, -1)) < 0 for of in parts])
 
 
 def error_against_iou(
