@@ -221,9 +221,8 @@ ways |= {"independent": orders["independent"]["as fitted"], "aligned": orders["i
 table = pd.DataFrame({"weights": n, **weight_space.half_way(decoders["warm"], of, at)} for n, of in ways.items())
 results.save_table(chapter, table, "half_way", caption="IoU of the ends, and of the farther one with what is half way.")
 by = table.set_index("weights")
-results.record_metrics(
-    chapter, {f"half_way_iou_{n}": by.farther[n] for n in ways} | {"ends_iou": by.ends["one_anchor"]}
-)
+half_way = {f"half_way_iou_{name}": by.farther[name] for name in ways}
+results.record_metrics(chapter, half_way | {"ends_iou": by.ends["one_anchor"]})
 results.say(
     chapter,
     "Two decoders have an IoU of {ends_iou:.2f}, and half way between them the IoU with the farther one is "
