@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from flowsdf.report.findings import findings
+from flowsdf.report.findings import ALL, findings, in_short
 from flowsdf.report.places import ROOT, chapters
 from flowsdf.report.prose import typed_numbers
-from flowsdf.report.results_table import findings_list, results_table
+from flowsdf.report.results_table import findings_list, results_table, summary
 
 SOURCE = (ROOT / "params" / "findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"^## (\w+)\n", SOURCE, flags=re.MULTILINE)[1:])] * 2, strict=True))
@@ -34,11 +34,27 @@ def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -
 
 
 def test_every_chapter_has_a_finding_without_typed_numbers() -> None:
-    assert list(SECTIONS) == [name for name in chapters() if name != "99_ledger"]
+    assert list(SECTIONS) == [ALL, *(name for name in chapters() if name != "99_ledger")]
     assert not typed_numbers(SOURCE, "")
 
 
-@pytest.mark.parametrize("chapter", SECTIONS)
+def test_a_summary_has_the_numbers_of_several_chapters(tmp_path: Path) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "findings.md").write_text(
+        "## all\n{00_a[x]:.1f}, {01_b[x]:.0%}.\n\n{01_b[y]}\n\n## 00_a\n{z}\n\n## 01_b\nB."
+    )
+    for chapter, metrics in {"00_a": '{"x": 2.25}', "01_b": '{"x": 0.5}'}.items():
+        (tmp_path / "run" / chapter).mkdir(parents=True)
+        (tmp_path / "run" / chapter / "metrics.json").write_text(metrics)
+    assert in_short(tmp_path, tmp_path / "run") == ["2.2, 50%."]
+    assert findings(tmp_path, tmp_path / "run") == {"01_b": "B."}
+
+
+def test_the_published_runs_have_every_number_of_the_summary() -> None:
+    assert len(in_short(ROOT, LAPTOP)) == len(SECTIONS[ALL].strip().split("\n\n"))
+
+
+@pytest.mark.parametrize("chapter", [name for name in SECTIONS if name != ALL])
 def test_the_published_run_has_every_number(chapter: str) -> None:
     if not (LAPTOP / chapter).is_dir():
         pytest.skip("not published")
@@ -48,5 +64,5 @@ def test_the_published_run_has_every_number(chapter: str) -> None:
 
 def test_the_readme_is_made_of_the_published_runs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for made in (findings_list(ROOT), results_table(ROOT)):
-        assert made in readme, "make publish writes the README's findings and table anew"
+    for made in (summary(ROOT), findings_list(ROOT), results_table(ROOT)):
+        assert made in readme, "make publish writes the README's summary, findings and table anew"

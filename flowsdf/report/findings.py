@@ -1,9 +1,12 @@
-"""What each chapter found, in a sentence or two: ``params/findings.md`` with a run's own numbers in it."""
+"""What each chapter found, and all together: ``params/findings.md`` with a run's own numbers in it."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 from flowsdf.report.freshness import read_json
+
+ALL = "all"  # the section whose fields are {chapter[metric]}
 
 
 def findings(root: Path, results: Path) -> dict[str, str]:
@@ -11,18 +14,36 @@ def findings(root: Path, results: Path) -> dict[str, str]:
 
     A chapter without any is left out: it has not run, its last run failed, or its shapes do not have these numbers.
     """
-    path = root / "params" / "findings.md"
-    sections = re.split(r"^## (\w+)\n", path.read_text(encoding="utf-8") if path.is_file() else "", flags=re.MULTILINE)
     told = {}
-    for chapter, text in zip(sections[1::2], sections[2::2], strict=True):
-        metrics = {} if (results / chapter / "failure.json").exists() else read_json(results / chapter / "metrics.json")
-        filled = [_filled(" ".join(paragraph.split()), metrics) for paragraph in text.strip().split("\n\n")]
-        if any(filled):
+    for chapter, paragraphs in _sections(root).items():
+        filled = [_filled(paragraph, _metrics(results, chapter)) for paragraph in paragraphs]
+        if any(filled) and chapter != ALL:
             told[chapter] = " ".join([*filter(None, filled), *_verdicts(results, chapter)])
     return told
 
 
-def _filled(paragraph: str, metrics: dict[str, float]) -> str:
+def in_short(root: Path, results: Path) -> list[str]:
+    """The paragraphs on all chapters together, of those whose numbers a run has."""
+    sections = _sections(root)
+    metrics = {chapter: _metrics(results, chapter) for chapter in sections}
+    return [*filter(None, (_filled(paragraph, metrics) for paragraph in sections.get(ALL, [])))]
+
+
+def _sections(root: Path) -> dict[str, list[str]]:
+    path = root / "params" / "findings.md"
+    parts = re.split(r"^## (\w+)\n", path.read_text(encoding="utf-8") if path.is_file() else "", flags=re.MULTILINE)
+    return {
+        name: [" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n")]
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def _metrics(results: Path, chapter: str) -> dict[str, float]:
+    folder = results / chapter
+    return {} if (folder / "failure.json").exists() else read_json(folder / "metrics.json")
+
+
+def _filled(paragraph: str, metrics: dict[str, Any]) -> str:
     try:
         return paragraph.format_map(metrics)
     except KeyError:

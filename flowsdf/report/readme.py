@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsdf.report.book import HERE
-from flowsdf.report.findings import findings
+from flowsdf.report.findings import findings, in_short
 from flowsdf.report.freshness import read_json
 from flowsdf.report.ledger import changed_before
 from flowsdf.report.pages import markdown, markdown_escape, provenance, title
@@ -71,10 +71,12 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     lines = [f"| {titles[n]} | {status(results, n)} |" for n in names]
     listing = "\n".join(["| chapter | state |", "| --- | --- |", *lines])
     kept = " These are the published results." if results == where.published else ""
+    short = in_short(where.root, results)
     return "\n\n".join(
         [
             f"# Image to 3-D from a thousand shapes\n\n{WHAT}",
             f"Profile **{where.profile}**, data **{where.data_name}**.{kept}",
+            *(["## In short", *short] if short else []),
             f"![From raw meshes to codes, to meshes, to verdicts]({flow})",
             "## What came out",
             *story,

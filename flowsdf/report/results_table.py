@@ -1,14 +1,14 @@
-"""The README's findings and results table, made from the published runs: no number in them is typed."""
+"""The README's summary, findings and results table, made from the published runs: no number in them is typed."""
 
 import re
 from pathlib import Path
 
-from flowsdf.report.findings import findings
+from flowsdf.report.findings import findings, in_short
 from flowsdf.report.freshness import read_json
 from flowsdf.report.pages import title
 from flowsdf.report.wording import significant
 
-BLOCK = re.compile(r"(<!-- (findings|results): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- (summary|findings|results): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
 FIELD = re.compile(r"\{([\w-]+):(\w+)(:verdict)?\}")
 
 
@@ -30,6 +30,11 @@ def results_table(root: Path) -> str:
     return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
 
 
+def summary(root: Path) -> str:
+    """What the laptop run found, all chapters together."""
+    return "\n\n".join(in_short(root, root / "reports" / "published" / "laptop")) + "\n"
+
+
 def findings_list(root: Path) -> str:
     """One item a chapter of the laptop run: its page and what it found."""
     run, lines = root / "reports" / "published" / "laptop", []
@@ -40,9 +45,9 @@ def findings_list(root: Path) -> str:
 
 
 def write_results_table(root: Path) -> None:
-    """Put the findings and the table between their marks in README.md."""
+    """Put the summary, the findings and the table between their marks in README.md."""
     path = root / "README.md"
     if path.is_file():
-        made = {"findings": findings_list(root), "results": results_table(root)}
+        made = {"summary": summary(root), "findings": findings_list(root), "results": results_table(root)}
         text = BLOCK.sub(lambda m: m[1] + made[m[2]] + m[3], path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
