@@ -93,3 +93,19 @@ def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: 
     readme, page = (tmp_path / "README.md").read_text(), "reports/published/laptop/00_first/README.md"
     assert f"\n- **[A square]({page})** The area is 3.14. *In the ledger: T1 partial.*\n<!--" in readme
     assert "\n3.142 7 partial -\n" in readme
+
+
+def test_a_metric_of_two_chapters_must_say_which(tmp_path: Path) -> None:
+    from flowsdf.report.results_table import results_table
+
+    for chapter, numbers in {"00_first": '{"n": 3, "same": 1}', "01_then": '{"n": 4, "same": 1}'}.items():
+        folder = tmp_path / "reports" / "published" / "laptop" / chapter
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(numbers)
+    (tmp_path / "params").mkdir()
+    table = tmp_path / "params" / "results_table.md"
+    table.write_text("{laptop:01_then/n} {laptop:same}")
+    assert results_table(tmp_path) == "4 1"
+    table.write_text("{laptop:n}")
+    with pytest.raises(Failed, match="results_table.md: {laptop:n} is in several chapters: say laptop:CHAPTER/n"):
+        results_table(tmp_path)

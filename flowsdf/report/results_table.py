@@ -1,31 +1,44 @@
 """The README's summary, findings and results table, made from the published runs: no number in them is typed."""
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
+from flowsdf.data.faults import Failed
 from flowsdf.report.findings import findings, in_short
 from flowsdf.report.freshness import read_json
 from flowsdf.report.pages import title
 from flowsdf.report.wording import significant
 
 BLOCK = re.compile(r"(<!-- (summary|findings|results): .*? -->\n).*?(<!-- end of \2 -->)", re.DOTALL)
-FIELD = re.compile(r"\{([\w-]+):(\w+)(:verdict)?\}")
+FIELD = re.compile(r"\{([\w-]+):([\w/]+)(:verdict)?\}")
 
 
 def results_table(root: Path) -> str:
-    """``params/results_table.md`` , each {run:metric} and {run:claim:verdict} looked up, or a dash."""
+    """``params/results_table.md`` , each {run:metric} and {run:claim:verdict} looked up, or a dash.
+
+    Failed where chapters of a run give a metric's name to different numbers; {run:chapter/metric} says which.
+    """
     published = root / "reports" / "published"
-    metrics: dict[tuple[str, str], float] = {}
+    found: defaultdict[tuple[str, str], set[float]] = defaultdict(set)
     verdicts: dict[tuple[str, str], str] = {}
     for run in (path for path in published.glob("*") if path.is_dir()):
         for path in run.glob("*/metrics.json"):
-            metrics |= {(run.name, name): value for name, value in read_json(path).items()}
+            for name, value in read_json(path).items():
+                found[run.name, name].add(value)
+                found[run.name, f"{path.parent.name}/{name}"].add(value)
         claims = read_json(run / "ledger.json").get("claims", [])
         verdicts |= {(run.name, claim["id"]): claim["verdict"] for claim in claims}
 
     def shown(field: re.Match[str]) -> str:
         key = field[1], field[2]
-        return verdicts.get(key, "-") if field[3] else significant(metrics.get(key))
+        if field[3]:
+            return verdicts.get(key, "-")
+        if len(found[key]) > 1:
+            raise Failed(
+                f"params/results_table.md: {field[0]} is in several chapters: say {field[1]}:CHAPTER/{field[2]}"
+            )
+        return significant(next(iter(found[key]), None))
 
     return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
 
