@@ -91,9 +91,9 @@ results.say(
     chapter,
     "Of {samples} samples {unconditional_failed} have no surface, and 1-NNA is {unconditional_1nna:.2f}; with more "
     "noise {more_noise_failed} and {more_noise_1nna:.2f}. Means of two decoders have a 1-NNA of "
-    "{means_of_two_1nna:.2f}. Samples of the network of eight shapes have an IoU of {eight_nearest_iou:.2f} with the "
-    "nearest of the eight, those of all shapes {unconditional_nearest_iou:.2f} with the nearest of all, means of two "
-    "{means_of_two_nearest_iou:.2f}.",
+    "{means_of_two_1nna:.2f}. Samples of the network of {eight} shapes have an IoU of {eight_nearest_iou:.2f} with the "
+    "nearest of those, where drawing them again would give one; those of all shapes {unconditional_nearest_iou:.2f} "
+    "with the nearest of all, means of two {means_of_two_nearest_iou:.2f}.",
 )
 
 # %%
