@@ -216,13 +216,13 @@ results.say(
 # are held to the IoU of the two, which the lesser of the two IoUs with the mean must exceed.
 
 # %%
-ways = {"one_anchor": orders["warm"]["as fitted"]}
+ways = {"one anchor": orders["warm"]["as fitted"]}
 ways |= {"independent": orders["independent"]["as fitted"], "aligned": orders["independent"]["aligned"]}
 table = pd.DataFrame({"weights": n, **weight_space.half_way(decoders["warm"], of, at)} for n, of in ways.items())
 results.save_table(chapter, table, "half_way", caption="IoU of the ends, and of the farther one with what is half way.")
 by = table.set_index("weights")
-half_way = {f"half_way_iou_{name}": by.farther[name] for name in ways}
-results.record_metrics(chapter, half_way | {"ends_iou": by.ends["one_anchor"]})
+half_way = {f"half_way_iou_{name.replace(' ', '_')}": by.farther[name] for name in ways}
+results.record_metrics(chapter, half_way | {"ends_iou": by.ends["one anchor"]})
 results.say(
     chapter,
     "Two decoders have an IoU of {ends_iou:.2f}, and half way between them the IoU with the farther one is "
