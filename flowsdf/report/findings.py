@@ -14,10 +14,12 @@ def findings(root: Path, results: Path) -> dict[str, str]:
 
     A chapter without any is left out: it has not run, its last run failed, or its shapes do not have these numbers.
     """
-    told = {}
-    for chapter, paragraphs in _sections(root).items():
-        filled = [_filled(paragraph, _metrics(results, chapter)) for paragraph in paragraphs]
-        if any(filled) and chapter != ALL:
+    told, sections = {}, _sections(root)
+    sections.pop(ALL, None)
+    for chapter, paragraphs in sections.items():
+        metrics = _metrics(results, chapter)
+        filled = [_filled(paragraph, metrics) for paragraph in paragraphs]
+        if any(filled):
             told[chapter] = " ".join([*filter(None, filled), *_verdicts(results, chapter)])
     return told
 

@@ -14,6 +14,7 @@ from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import derangement, diagnose
 from flowsdf.evaluation.topology import topology
+from flowsdf.evaluation.weight_cloud import ious
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
 from flowsdf.studies import hypernetworks, image_to_latent, pershape, scoring
@@ -67,9 +68,7 @@ def field_ious(
     codes: Float[Tensor, "n w"], truth: Float[Tensor, "n w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
 ) -> Float[np.ndarray, " n"]:
     """The IoU of decoders with the decoders of other weights, at uniform points of the cube; 1 where both are empty."""
-    ours, true = (_occupied(of, shapes, points, seed) for of in (codes, truth))
-    both, either = (ours & true).sum(1), (ours | true).sum(1)
-    return torch.where(either > 0, both / either.clamp_min(1), 1.0).numpy()
+    return ious(*(_occupied(of, shapes, points, seed).numpy() for of in (codes, truth)))
 
 
 def nearest_ious(
