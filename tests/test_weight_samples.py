@@ -1,4 +1,4 @@
-"""Weights drawn without images: what blinds the shapes, the trivial samples, and the table of scores."""
+"""Weights drawn without images: blind shapes, the ideal denoiser, the trivial samples, and the table of scores."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from flowsdf.geometry import implicit
 from flowsdf.geometry.extract import extract
 from flowsdf.geometry.mesh import sample_surface
-from flowsdf.studies import pershape, weight_samples, weight_shapes
+from flowsdf.studies import image_to_latent, pershape, weight_diffusion, weight_samples, weight_shapes
 
 torch.set_num_threads(1)
 SIZE = {"width": 32, "depth": 2, "sine": False}
@@ -29,6 +29,31 @@ def test_blind_shapes_have_one_view_that_says_nothing(balls: weight_shapes.Shape
     of = weight_shapes.blind(balls)
     assert of.features.shape == (3, 1, 6) and not of.features.any() and len(of.cameras) == 1
     assert of.keys != balls.keys and torch.equal(of.vectors, balls.vectors)
+
+
+def test_the_ideal_denoiser_of_two_opposite_codes_is_a_hyperbolic_tangent() -> None:
+    code, noisy = torch.tensor([0.5, -0.3, 0.2]), torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    alpha_bar, t = torch.tensor([0.9, 0.4, 0.01]), torch.tensor([0, 1, 2, 1, 0])
+    answer = weight_samples.ideal(torch.stack((code, -code)), alpha_bar)(noisy, t)
+    signal = alpha_bar[t]
+    expected = torch.tanh(signal.sqrt() * (noisy @ code) / (1 - signal))[:, None] * code
+    assert torch.allclose(answer, expected, atol=1e-6)
+
+
+def test_what_the_ideal_denoiser_ends_is_a_copy_and_what_it_never_answers_is_a_sample(
+    balls: weight_shapes.Shapes,
+) -> None:
+    shapes = weight_shapes.blind(balls)
+    settings = {"width": 16, "layers": 1, "heads": 2, "steps": 2, "batch": 2, "rate": 1e-3, "ema": 0.5, "seed": 0}
+    setup = weight_diffusion.PHASES["09"]._replace(views=1)._asdict()
+    fitted, _ = weight_diffusion.fit_weights(
+        shapes.vectors, shapes.features, shapes.cameras, folder=None, **settings, **setup
+    )
+    model = image_to_latent.restore_predictor(fitted, heads=2)
+    copies = weight_samples.begun(model, shapes, 6, until=0, seed=0)
+    assert torch.cdist(copies, shapes.vectors).amin(1).max() < 1e-3 * torch.cdist(shapes.vectors, shapes.vectors).max()
+    untouched = weight_samples.begun(model, shapes, 6, until=500, seed=0)
+    assert torch.allclose(untouched, weight_samples.drawn(model, shapes, 6, seed=0), atol=1e-6)
 
 
 def test_the_scores_tell_copies_from_nothing(balls: weight_shapes.Shapes, monkeypatch: pytest.MonkeyPatch) -> None:

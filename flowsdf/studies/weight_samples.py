@@ -11,8 +11,9 @@ from torch import Tensor
 
 from flowsdf.conventions import Mesh
 from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
+from flowsdf.generative.diffusion import Denoiser, sample
 from flowsdf.geometry.mesh import sample_surface
-from flowsdf.studies.image_to_latent import Predictor, choose_views, predict
+from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
 from flowsdf.studies.scoring import clouds
 from flowsdf.studies.weight_answers import meshes, surfaces
 from flowsdf.studies.weight_shapes import Shapes
@@ -22,9 +23,39 @@ CORNER = 1.0  # of the frame: where all points of a sample without a surface are
 
 def drawn(predictor: Predictor, shapes: Shapes, count: int, *, seed: int) -> Float[Tensor, "n w"]:
     """Weight vectors from noise, by a network that was trained on blind shapes."""
+    return predict(predictor, _unseeing(shapes, count), seed=seed).cpu()
+
+
+def ideal(codes: Float[Tensor, "s d"], alpha_bar: Float[Tensor, " t"]) -> Denoiser:
+    """What x0-prediction tends to with a boundless network: the mean of the equally likely ``codes``, given x_t."""
+
+    def x0(noisy: Tensor, t: Tensor) -> Tensor:
+        signal = alpha_bar[t][:, None]
+        evidence = signal.sqrt() * noisy @ codes.T - signal * codes.square().sum(1) / 2
+        return (evidence / (1 - signal)).softmax(1) @ codes
+
+    return x0
+
+
+@torch.inference_mode()
+def begun(predictor: Predictor, shapes: Shapes, count: int, *, until: int, seed: int) -> Float[Tensor, "n w"]:
+    """``drawn``, but down to time ``until`` the ``ideal`` denoiser of the shapes answers, and the network below it."""
+    views, alpha_bar = _unseeing(shapes, count), predictor.alpha_bar.cpu()
+    mean, deviation = predictor.mean.cpu(), predictor.deviation.cpu()
+    knowing = ideal((shapes.vectors - mean) / deviation, alpha_bar)
+    device = predictor.mean.device
+    seen = [part.to(device) for part in views]
+
+    def x0(noisy: Tensor, t: Tensor) -> Tensor:
+        return knowing(noisy, t) if t[0] >= until else predictor.x0(noisy.to(device), t.to(device), seen).cpu()
+
+    noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed))
+    return sample(x0, noise, alpha_bar=alpha_bar) * deviation + mean
+
+
+def _unseeing(shapes: Shapes, count: int) -> Views:
     nothing, first = torch.zeros(count, 1, shapes.features.shape[-1]), torch.zeros(count, 1, dtype=torch.long)
-    views = choose_views(nothing, shapes.cameras[:1], first, torch.ones(count, dtype=torch.long))
-    return predict(predictor, views, seed=seed).cpu()
+    return choose_views(nothing, shapes.cameras[:1], first, torch.ones(count, dtype=torch.long))
 
 
 def trivial(vectors: Float[Tensor, "s w"], count: int, *, seed: int) -> dict[str, Float[Tensor, "n w"]]:
