@@ -91,6 +91,16 @@ def test_yields_before_the_step() -> None:
     assert problem.module["net"][0].weight.grad.abs().max() > 0
 
 
+def test_the_momentum_of_a_dead_weight_ends_at_zero_and_tiny_numbers_live_outside() -> None:
+    weight = nn.Embedding(1, 4)
+    optimizer = torch.optim.Adam(weight.parameters(), lr=1e-3, fused=True)
+    for _ in train(lambda step: weight.weight.sum() * (step == 0), weight, optimizer, steps=1500):
+        pass
+    momentum = optimizer.state[weight.weight]["exp_avg"]
+    assert not momentum.any(), f"{momentum.max()} left of a gradient of one, where 0.9^1500 rounds to zero"
+    assert torch.full((4,), 1e-40).mul(0.5).all()
+
+
 def test_randomness_of_a_step_is_its_own() -> None:
     draws = [torch.rand(3, generator=generator_at(*key)) for key in ((0, 1), (1, 0), (0, 2), (1, 1))]
     assert all(not torch.equal(a, b) for i, a in enumerate(draws) for b in draws[:i])

@@ -64,7 +64,7 @@ def train(
     keeper = accelerator.is_main_process and folder is not None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     device = parameters[0].device
-    with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught:
+    with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught, _denormals_flushed():
         done, seconds, log = _resume(folder, fingerprint, module, optimizer, ema)
         log = torch.cat(
             (log.to(device), torch.zeros(max(0, steps - done), 2, device=device))
@@ -95,6 +95,16 @@ def train(
                 checkpoint.save(folder, state, facts)
             if caught:
                 return
+
+
+@contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Numbers below 1e-38 are zero: the momentum of a dead unit decays to such, and a CPU is slow with them."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def generator_at(seed: int, step: int) -> torch.Generator:
