@@ -1,7 +1,7 @@
 """Four spaces of codes for one decoder: the thesis's, Gaussian, on a sphere, and with blended fields between codes."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from torch.nn import functional
 from flowsdf.conventions import Surface
 from flowsdf.evaluation.few_values import share_interval, student_interval
 from flowsdf.evaluation.intervals import Interval
-from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1, objective
-from flowsdf.studies.deepsdf import EMA_EVERY, WARMUP, AutoDecoder, batch_at, path
+from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1
+from flowsdf.studies.deepsdf import AutoDecoder, path, tensors_of, train_codes
 from flowsdf.studies.generalisation import interval
-from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
-from flowsdf.train.progress import follow
+from flowsdf.train.loop import generator_at
 
 SPACES = ("plain", "Gaussian", "sphere", "blended")
 FIRST_SPREAD = 0.1  # standard deviation of a Gaussian code at the start
@@ -30,18 +29,14 @@ def fit_space(
     points: Float[Tensor, "s n 3"],
     sdf: Float[Tensor, "s n"],
     *,
-    folder: Path | None,
     space: str,
     weight: float,
     width: int,
     depth: int,
-    steps: int,
-    shapes_per_step: int,
-    points_per_step: int,
     decoder_rate: float,
     latent_rate: float,
-    ema: float,
     seed: int,
+    **settings: Any,  # those of ``train_codes``
 ) -> tuple[dict[str, Tensor], dict]:
     """``fit_decoder`` with another space of codes; tensors ``decoder.*`` and ``latents``, facts with the loss curve.
 
@@ -52,36 +47,17 @@ def fit_space(
     if space not in SPACES:
         raise ValueError(f"{space}: no such space of codes; there are {', '.join(SPACES)}")
     torch.manual_seed(seed)
-    device = best_device()
-    model = _Codes(len(points), width, depth, gaussian=space == "Gaussian").to(device)
-    points, sdf = points.to(device), sdf.to(device)
-    mean = Average(model, ema, every=EMA_EVERY)
-    groups = [(model.decoder, decoder_rate), (model.latents, latent_rate), (model.log_spread, latent_rate)]
-    optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups if m], fused=True)
+    model = _Codes(len(points), width, depth, gaussian=space == "Gaussian")
 
-    def loss_at(step: int) -> Tensor:
-        shapes, chosen = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
-        shapes, chosen = shapes.to(device), chosen.to(device)
-        at, truth = points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
+    def given(step: int, shapes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         codes, extra = _given(model, space, shapes, at, generator_at(seed + EXTRA_SEED, step))
-        return objective(model.decoder, codes, at, truth) + weight * extra
+        return codes, weight * extra
 
-    records = train(
-        loss_at,
-        model,
-        optimizer,
-        steps=steps,
-        schedule=cosine(steps, warmup=min(WARMUP, steps // 10)),
-        ema=mean,
-        autocast=autocast_dtype(device),
-        folder=folder,
-        fingerprint=f"{space} {width}x{depth} {len(points)} {steps} {seed}",
-        every=500,
-    )
-    curve = follow(records, space, steps)
-    state = mean.module.state_dict()
-    tensors = {name: tensor for name, tensor in state.items() if name.startswith("decoder.")}
-    return tensors | {"latents": settled(state["latents.weight"], space)}, {"curve": curve, "steps": steps}
+    rates = {"decoder": decoder_rate, "latents": latent_rate}
+    rates |= {} if model.log_spread is None else {"log_spread": latent_rate}
+    fitted, facts = train_codes(model, points, sdf, given=given, rates=rates, label=space, seed=seed, **settings)
+    tensors = tensors_of(fitted)
+    return tensors | {"latents": settled(tensors["latents"], space)}, facts
 
 
 class _Codes(AutoDecoder):

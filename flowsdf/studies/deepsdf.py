@@ -1,7 +1,8 @@
 """Phase 11: one decoder and one latent per shape, fitted together (Park 2019), and what they reconstruct."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,16 +36,12 @@ def fit_decoder(
     points: Float[Tensor, "s n 3"],
     sdf: Float[Tensor, "s n"],
     *,
-    folder: Path | None,
     width: int,
     depth: int,
-    steps: int,
-    shapes_per_step: int,
-    points_per_step: int,
     decoder_rate: float,
     latent_rate: float,
-    ema: float,
     seed: int,
+    **settings: Any,  # those of ``train_codes``
 ) -> tuple[dict[str, Tensor], dict]:
     """Fit a decoder and a latent per shape; tensors ``decoder.*`` and ``latents``, facts with the loss curve.
 
@@ -52,36 +49,72 @@ def fit_decoder(
     exponential moving average of the weights.
     """
     torch.manual_seed(seed)
+    model = AutoDecoder(len(points), width, depth)
+    fitted, facts = train_codes(
+        model,
+        points,
+        sdf,
+        given=lambda step, shapes, at: (model.latents(shapes), 0.0),
+        rates={"decoder": decoder_rate, "latents": latent_rate},
+        label="decoder",
+        seed=seed,
+        **settings,
+    )
+    return tensors_of(fitted), facts
+
+
+def train_codes(
+    model: AutoDecoder,
+    points: Float[Tensor, "s n 3"],
+    sdf: Float[Tensor, "s n"],
+    *,
+    given: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor | float]],
+    rates: dict[str, float],
+    label: str,
+    folder: Path | None,
+    steps: int,
+    shapes_per_step: int,
+    points_per_step: int,
+    ema: float,
+    seed: int,
+) -> tuple[AutoDecoder, dict]:
+    """Train a decoder and its codes together, the parts of ``model`` in ``rates`` at their rates; their moving average.
+
+    ``given`` says from the step, its shapes (s,) and points (s, p, 3) the codes (s, 64) and what they add to the
+    objective. The facts hold the loss curve and the steps.
+    """
     device = best_device()
-    model = AutoDecoder(len(points), width, depth).to(device)
-    points, sdf = points.to(device), sdf.to(device)
+    model, points, sdf = model.to(device), points.to(device), sdf.to(device)
     mean = Average(model, ema, every=EMA_EVERY)
-    groups = [(model.decoder, decoder_rate), (model.latents, latent_rate)]
-    optimizer = torch.optim.Adam([{"params": m.parameters(), "lr": rate} for m, rate in groups], fused=True)
+    groups = [{"params": getattr(model, part).parameters(), "lr": rate} for part, rate in rates.items()]
 
     def loss_at(step: int) -> Tensor:
         shapes, chosen = batch_at(seed, step, len(points), points.shape[1], shapes_per_step, points_per_step)
         shapes, chosen = shapes.to(device), chosen.to(device)
-        return objective(
-            model.decoder, model.latents(shapes), points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
-        )
+        at, truth = points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
+        codes, extra = given(step, shapes, at)
+        return objective(model.decoder, codes, at, truth) + extra
 
     records = train(
         loss_at,
         model,
-        optimizer,
+        torch.optim.Adam(groups, fused=True),
         steps=steps,
         schedule=cosine(steps, warmup=min(WARMUP, steps // 10)),
         ema=mean,
         autocast=autocast_dtype(device),
         folder=folder,
-        fingerprint=f"{width}x{depth} {len(points)} {steps} {seed}",
+        fingerprint=f"{label} of {sum(p.numel() for p in model.parameters())} {len(points)} {steps} {seed}",
         every=500,
     )
-    curve = follow(records, "decoder", steps)
-    fitted = mean.module
-    tensors = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
-    return tensors | {"latents": fitted.latents.weight}, {"curve": curve, "steps": steps}
+    curve = follow(records, label, steps)
+    return mean.module, {"curve": curve, "steps": steps}
+
+
+def tensors_of(fitted: AutoDecoder) -> dict[str, Tensor]:
+    """The tensors of a fit, ``decoder.*`` and ``latents``."""
+    decoder = {f"decoder.{name}": tensor for name, tensor in fitted.decoder.state_dict().items()}
+    return decoder | {"latents": fitted.latents.weight}
 
 
 def enough(shapes: list) -> list:
