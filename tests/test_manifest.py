@@ -87,6 +87,6 @@ def test_a_thousand_shapes_are_compared_in_seconds():
     shapes = [prism(3 + i % 30, 0.5 + 2 * rng.random()) for i in range(1000)]
     meshes = [normalise(Mesh(mesh.vertices * rng.uniform(0.3, 1, 3), mesh.faces))[0] for mesh in shapes]
     points = np.stack([sampled(mesh, i) for i, mesh in enumerate(meshes)])
-    start = time.perf_counter()
+    start = time.process_time()  # not of what else the machine does
     near_duplicates(points, meshes.__getitem__)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
