@@ -11,7 +11,7 @@ from torch import Tensor
 
 from flowsdf.conventions import Mesh
 from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
-from flowsdf.generative.diffusion import Denoiser, sample
+from flowsdf.generative.diffusion import Denoiser
 from flowsdf.geometry.mesh import sample_surface
 from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
 from flowsdf.studies.scoring import clouds
@@ -37,20 +37,16 @@ def ideal(codes: Float[Tensor, "s d"], alpha_bar: Float[Tensor, " t"]) -> Denois
     return x0
 
 
-@torch.inference_mode()
 def begun(predictor: Predictor, shapes: Shapes, count: int, *, until: int, seed: int) -> Float[Tensor, "n w"]:
     """``drawn``, but down to time ``until`` the ``ideal`` denoiser of the shapes answers, and the network below it."""
-    views, alpha_bar = _unseeing(shapes, count), predictor.alpha_bar.cpu()
-    mean, deviation = predictor.mean.cpu(), predictor.deviation.cpu()
-    knowing = ideal((shapes.vectors - mean) / deviation, alpha_bar)
-    device = predictor.mean.device
-    seen = [part.to(device) for part in views]
+    known = (shapes.vectors.to(predictor.mean.device) - predictor.mean) / predictor.deviation
+    knowing = ideal(known, predictor.alpha_bar.to(known.device))
 
-    def x0(noisy: Tensor, t: Tensor) -> Tensor:
-        return knowing(noisy, t) if t[0] >= until else predictor.x0(noisy.to(device), t.to(device), seen).cpu()
+    def network(noisy: Tensor, t: Tensor, *views: Tensor) -> Tensor:
+        return knowing(noisy, t) if t[0] >= until else predictor.x0(noisy, t, views)
 
-    noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed))
-    return sample(x0, noise, alpha_bar=alpha_bar) * deviation + mean
+    both = predictor._replace(network=network, of_noise=False)
+    return predict(both, _unseeing(shapes, count), seed=seed).cpu()
 
 
 def _unseeing(shapes: Shapes, count: int) -> Views:
