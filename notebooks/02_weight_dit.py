@@ -55,11 +55,11 @@ settings |= {"ema": ema, "seed": seed} | PHASES["09"]._replace(views=1)._asdict(
 louder = {"signal": (64 / shapes.vectors.shape[1]) ** 0.5}
 jobs = {"diffusion": weight_shapes.job(shapes, settings), "more noise": weight_shapes.job(shapes, settings | louder)}
 few = weight_shapes.first(shapes, eight)
-jobs["eight shapes"] = weight_shapes.job(few, settings | {"steps": eight_steps})
-fitted = fits.fit_all(jobs, store=chapter.artifacts / "fits")
+longest = {"eight shapes": weight_shapes.job(few, settings | {"steps": eight_steps})}
+fitted = fits.fit_all(longest | jobs, store=chapter.artifacts / "fits")
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")
-models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
+models = {n: image_to_latent.restore_predictor(fitted[n].tensors, heads=heads) for n in jobs | longest}
 rows = {name: weight_samples.drawn(model, shapes, samples, seed=seed) for name, model in models.items()}
 
 # %% [markdown]

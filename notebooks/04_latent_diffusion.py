@@ -58,11 +58,8 @@ jobs = {
     name: fits.Job(study.fit_autoencoder, (outputs,), numbers | {"kl": strength}, keys)
     for name, strength in {"variational": kl, "plain": 0.0}.items()
 }
+fitted = fits.fit_all(jobs, store=store)
 few = fits.Job(study.fit_autoencoder, (outputs[:eight],), numbers | {"kl": kl}, keys | {"shapes": str(eight)})
-fitted = fits.fit_all(jobs | {"eight shapes": few}, store=store)
-figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
-results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")
-of_eight = fitted.pop("eight shapes").tensors["vectors"]
 settings = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
 jobs = {
     name: fits.Job(
@@ -73,10 +70,11 @@ jobs = {
     )
     for name, fit in fitted.items()
 }
-models = {
-    name: image_to_latent.restore_predictor(fit.tensors, heads=heads)
-    for name, fit in fits.fit_all(jobs, store=store).items()
-}
+diffusion = fits.fit_all({"eight shapes": few} | jobs, store=store)
+of_eight = diffusion.pop("eight shapes")
+models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in diffusion.items()}
+curves = {name: fit.facts["curve"] for name, fit in (fitted | {"eight shapes": of_eight}).items()}
+results.save_figure(chapter, figures.losses(curves), "loss", caption="Training loss; the mean of all weights has one.")
 mean = shapes.vectors.mean(0).expand_as(shapes.vectors)
 results.record_metrics(
     chapter,
@@ -84,7 +82,7 @@ results.record_metrics(
         f"{n}_iou": weight_answers.field_ious(f.tensors["vectors"], shapes.vectors, shapes).mean()
         for n, f in fitted.items()
     }
-    | {"eight_iou": weight_answers.field_ious(of_eight, shapes.vectors[:eight], shapes).mean()}
+    | {"eight_iou": weight_answers.field_ious(of_eight.tensors["vectors"], shapes.vectors[:eight], shapes).mean()}
     | {"hypernet_iou": weight_answers.field_ious(outputs, shapes.vectors, shapes).mean()}
     | {"mean_iou": weight_answers.field_ious(mean, shapes.vectors, shapes).mean()},
 )

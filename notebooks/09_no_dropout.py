@@ -112,10 +112,10 @@ of_field = {"size": shapes.size, "points_per_step": points_per_step}
 short = of_field | {"code_dim": code_dim, "rank": rank, "steps": code_steps, "rate": 1.0e-3, "seed": seed}
 data_of = (shapes.vectors, shapes.features, shapes.cameras, points, sdf)
 jobs = {
+    "modulations": fits.Job(modulations.fit_modulations, (points, sdf, vectors[:1]), short, shapes.keys),
     "more noise": weight_shapes.job(shapes, free | setup._asdict() | {"signal": (code_dim / vectors.shape[1]) ** 0.5}),
     "no signal": weight_shapes.job(shapes, free | setup._asdict() | {"signal": 0.0}),
     "field loss": fits.Job(weight_diffusion.fit_weights_by_field, data_of, free | of_field, shapes.keys),
-    "modulations": fits.Job(modulations.fit_modulations, (points, sdf, vectors[:1]), short, shapes.keys),
 }
 repairs = fits.fit_all(jobs, store=store)
 modulated = repairs.pop("modulations")

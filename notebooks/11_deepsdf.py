@@ -65,9 +65,9 @@ common = {"shapes_per_step": shapes_per_step, "points_per_step": points_per_step
 common |= {"decoder_rate": decoder_rate, "latent_rate": latent_rate}
 all_steps = all_epochs * len(train) // min(shapes_per_step, len(train))
 runs = {
+    "few": (few, {"width": width, "depth": depth, "steps": few_steps}),
     "all": (len(train), {"width": width, "depth": depth, "steps": all_steps}),
     "pilot": (few, {"width": width // 2, "depth": depth // 2, "steps": few_steps}),
-    "few": (few, {"width": width, "depth": depth, "steps": few_steps}),
     "two rates": (few, {"width": width, "depth": depth, "steps": ablation_steps}),
     "one rate": (few, {"width": width, "depth": depth, "steps": ablation_steps, "latent_rate": decoder_rate}),
 }

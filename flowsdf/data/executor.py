@@ -17,9 +17,10 @@ from flowsdf.data.faults import Failed, Rejected
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_ONE_THREAD = dict.fromkeys(
+_WORKER_ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 ) | {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
+_WORKER_ENVIRONMENT |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}  # glibc: keep freed memory
 _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
@@ -147,7 +148,7 @@ def _pool(width: int) -> Iterator[tuple[Executor, int]]:
     """Processes that stay for the next call in the same surroundings: a new one imports for seconds first."""
     around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
     spawn = get_context("spawn")  # a forked process hangs after the renderer was used
-    with _one_thread_each():
+    with _worker_environment():
         pool = _left(around) or ProcessPoolExecutor(width, mp_context=spawn, initializer=_end_with_parent)
         try:
             yield pool, width
@@ -205,10 +206,10 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def _worker_environment() -> Iterator[None]:
     """The environment in which workers start; two processes of two threads on two cores slow each other tenfold."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(_ONE_THREAD)
+    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
+    os.environ.update(_WORKER_ENVIRONMENT)
     try:
         yield
     finally:
