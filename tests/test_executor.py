@@ -1,4 +1,6 @@
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -49,6 +51,14 @@ def threads(_task):
     return os.environ["OMP_NUM_THREADS"]
 
 
+def faults_of_the_second(_task):
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        _ = b"x" * 2**26
+        del _
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
 def worker(_task):
     time.sleep(0.1)
     return os.getpid()
@@ -96,6 +106,11 @@ def test_workers_have_one_thread_and_the_environment_is_put_back(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     assert run_tasks(threads, [0], workers=1, label="threads") == ["1"]
     assert os.environ["OMP_NUM_THREADS"] == "7"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
+def test_a_worker_keeps_the_memory_that_a_step_frees():
+    assert run_tasks(faults_of_the_second, [0], workers=1, label="faults")[0] < 100
 
 
 def test_the_next_call_finds_the_same_workers_unless_the_surroundings_are_others(monkeypatch):
