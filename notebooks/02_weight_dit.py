@@ -30,6 +30,7 @@ seed = 0
 # %%
 import numpy as np
 import pandas as pd
+import torch
 
 from flowsdf.report import figures, results, score_figures
 from flowsdf.studies import image_to_latent, weight_answers, weight_samples, weight_shapes
@@ -116,13 +117,11 @@ results.save_figure(chapter, figure, "samples", caption="Samples, and what needs
 
 # %%
 learned = {"eight shapes": (models["eight shapes"], few), "all shapes": (models["diffusion"], shapes)}
-lines = []
+lines, given = [], np.repeat(handovers, samples)
 for name, (model, known) in learned.items():
-    for until in handovers:
-        continued = weight_samples.begun(model, known, samples, until=until, seed=seed)
-        near = weight_answers.nearest_ious(continued, known.vectors, shapes)
-        line = {"network of": name, "network answers from t =": until, "IoU with the nearest": near}
-        lines.append(pd.DataFrame(line))
+    drawn = [weight_samples.begun(model, known, samples, until=until, seed=seed) for until in handovers]
+    near = weight_answers.nearest_ious(torch.cat(drawn), known.vectors, shapes)
+    lines.append(pd.DataFrame({"network of": name, "network answers from t =": given, "IoU with the nearest": near}))
 continued = pd.concat(lines, ignore_index=True)
 axes = {"x": "network answers from t =", "y": "IoU with the nearest", "hue": "network of"}
 figure = score_figures.ranges(continued, **axes, line=True)

@@ -97,7 +97,7 @@ for name, (of, numbers) in runs.items():
     inputs = {key: value for key, value in keys.items() if not key.startswith("decoder") or key.endswith(of)}
     data_of = (codes[of].cpu(), seen[: counts[of]], cameras)
     jobs[name] = fits.Job(image_to_latent.fit_predictor, data_of, settings | numbers, inputs)
-fitted = fits.fit_all(jobs, store=store)
+fitted = fits.fit_all(jobs, store=store, workers=len(jobs))
 models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
 for name, fit in fitted.items():
     checkpoint.write(chapter.artifacts / f"{name}.safetensors", fit.tensors, fit.facts | {"heads": heads})

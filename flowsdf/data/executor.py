@@ -17,10 +17,11 @@ from flowsdf.data.faults import Failed, Rejected
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_WORKER_ENVIRONMENT = dict.fromkeys(
+KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}  # what glibc would give back and zero
+_WORKER_ENVIRONMENT = KEPT_MEMORY | dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-) | {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
-_WORKER_ENVIRONMENT |= {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}  # glibc: keep freed memory
+)
+_WORKER_ENVIRONMENT |= {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
 _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
@@ -56,9 +57,11 @@ def run_tasks(
     return [outcomes[number] for number in range(len(tasks))]
 
 
-def map_tasks(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: str) -> list[Result]:
+def map_tasks(
+    function: Callable[[Task], Result], tasks: Sequence[Task], *, label: str, workers: int | None = None
+) -> list[Result]:
     """``function`` of each task, as ``run_tasks`` does it, where none may be set aside: a rejected one is Failed."""
-    outcomes = run_tasks(function, tasks, label=label)
+    outcomes = run_tasks(function, tasks, label=label, workers=workers)
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome, Rejected):
             raise Failed(f"{label}, task {number}: {outcome}")

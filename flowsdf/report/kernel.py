@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from flowsdf.data.executor import KEPT_MEMORY
 from flowsdf.data.faults import Failed
 from flowsdf.report.places import Places
 
@@ -54,6 +55,7 @@ def private_jupyter(scratch: Path) -> None:
     settings.parent.mkdir(parents=True)
     settings.write_text("c.IPKernelApp.log_level = 50\n")  # no word on sockets, nor on how a kernel ends
     os.environ.update(
+        KEPT_MEMORY,
         JUPYTER_PREFER_ENV_PATH="1",
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),
         JUPYTER_DATA_DIR=str(scratch / "data"),

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.spatial import cKDTree
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.data.artefacts import read_mesh_artefact
 from flowsdf.data.executor import map_tasks
 from flowsdf.data.manifest import Entry
+from flowsdf.evaluation.generative import mean_nearest
 from flowsdf.evaluation.scores import FAILED_DISTANCE, score, summarise, truth_samples, view_iou
 from flowsdf.geometry.distance import inside, signed_distance
 from flowsdf.geometry.extract import sparse_grid
@@ -34,7 +34,7 @@ def score_rows(
     """One line per row of the table and shape: every score of each surface against the true shape in ``folder``."""
     counts = {"surface_points": surface_points, "volume_points": volume_points}
     tasks = [(folder, e, i, [answers[i] for answers in rows.values()], counts) for i, e in enumerate(entries)]
-    scored = _each(_scores, tasks, label="scores")
+    scored = each(_scores, tasks, label="scores")
     return pd.DataFrame(
         {"row": row, "shape": e.name, "category": e.category, "split": e.split, **scored[i][k]}
         for k, row in enumerate(rows)
@@ -69,7 +69,7 @@ def summary(table: pd.DataFrame, *, by: str = "row") -> pd.DataFrame:
 
 def resampled(folder: Path, entries: Sequence[Entry], resolution: int) -> list[Surface]:
     """The true surfaces with their exact distances on the extraction grid: the floor that no prediction can beat."""
-    return _each(_resampled, [(folder, entry, resolution) for entry in entries], label="truths resampled")
+    return each(_resampled, [(folder, entry, resolution) for entry in entries], label="truths resampled")
 
 
 def _resampled(task: tuple[Path, Entry, int]) -> Surface:
@@ -78,7 +78,7 @@ def _resampled(task: tuple[Path, Entry, int]) -> Surface:
     return Surface(mesh, sparse_grid(lambda points: signed_distance(points, mesh), resolution, steepness=1.05))
 
 
-def _each(function: Callable, tasks: list, *, label: str) -> list:
+def each(function: Callable, tasks: list, *, label: str) -> list:
     """The function of each task: here where they are few, as starting workers takes longer than two or three tasks."""
     return [function(task) for task in tasks] if len(tasks) < FEW else map_tasks(function, tasks, label=label)
 
@@ -92,12 +92,8 @@ def cloud_distances(
     a: Sequence[Float[np.ndarray, "p 3"]], b: Sequence[Float[np.ndarray, "q 3"]]
 ) -> Float[np.ndarray, "n m"]:
     """The mean symmetric distance between the points of every a and every b."""
-    trees = [cKDTree(cloud) for cloud in b]
-    matrix = np.empty((len(a), len(b)))
-    for i, cloud in enumerate(a):
-        tree = cKDTree(cloud)
-        matrix[i] = [(t.query(cloud)[0].mean() + tree.query(t.data)[0].mean()) / 2 for t in trees]
-    return matrix
+    ours, theirs = np.stack(a), np.stack(b)
+    return (mean_nearest(ours, theirs) + mean_nearest(theirs, ours).T) / 2
 
 
 def surface_distances(

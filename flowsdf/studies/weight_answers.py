@@ -113,8 +113,14 @@ def error_against_iou(
 
 
 def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
-    """The surfaces of decoders with these weights."""
-    return [extract(field, resolution) for field in pershape.fields(pershape.restore(codes, **shapes.size))]
+    """The surfaces of decoders with these weights, each on a core."""
+    tasks = [(code[None].numpy(), shapes.size, resolution) for code in codes]
+    return scoring.each(_surface, tasks, label="surfaces")
+
+
+def _surface(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Surface:
+    code, size, resolution = task
+    return extract(pershape.fields(pershape.restore(torch.from_numpy(code), **size))[0], resolution)
 
 
 def holes(

@@ -60,11 +60,12 @@ class Job(NamedTuple):
     inputs: dict[str, str]
 
 
-def fit_all(jobs: Mapping[str, Job], *, store: Path) -> dict[str, Fit]:
+def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None) -> dict[str, Fit]:
     """``fit`` of every job under its name: on a CPU side by side in processes of this machine, in this order.
 
     Two small networks on a thread each train faster than one after the other on two threads. Each has one thread; the
-    first, which should be the longest, has the cores that the others leave.
+    first, which should be the longest, has the cores that the others leave. As many train at once as there are cores,
+    or ``workers``: three equal ones share two cores better than two and then one.
     """
     if not torch.cuda.is_available() and not os.environ.get("SCHEDULER"):
         keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
@@ -73,7 +74,7 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path) -> dict[str, Fit]:
         missing = [name for name in jobs if not (_place(store, name, keys[name]) / "result.json").exists()]
         try:
             tasks = [(_filed(jobs[n], store / "data" / n), store, n, threads[n]) for n in missing]
-            map_tasks(_fit_in_worker, tasks, label="fits")
+            map_tasks(_fit_in_worker, tasks, label="fits", workers=workers)
         finally:
             shutil.rmtree(store / "data", ignore_errors=True)
     return {
