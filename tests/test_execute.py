@@ -52,6 +52,14 @@ def test_without_its_artifacts_a_chapter_runs_again(report: Path) -> None:
     assert done.returncode == 0 and "done in" in done.stdout
 
 
+def test_seeds_share_what_no_seed_changes(report: Path) -> None:
+    done = toy_report.run(report, "execute", "00_first", "--seed", "3")
+    assert done.returncode == 0 and "up to date" in done.stdout
+    for name in ("reports/smoke-seed3", "artifacts/procedural-smoke-seed3"):
+        assert (report / name / "00_first").resolve() == (report / name.removesuffix("-seed3") / "00_first").resolve()
+    assert read_json(report / "reports" / "smoke-seed3" / "00_first" / "run.json")["key"]
+
+
 def test_what_makes_a_result_stale(report: Path) -> None:
     folder = report / "reports" / "smoke" / "00_first"
     key = read_json(folder / "run.json")["key"]

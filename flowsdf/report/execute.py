@@ -26,6 +26,8 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     if not where.notebook(chapter).is_file():
         raise Failed(f"no notebooks/{chapter}.py")
     values = parameters(where, chapter)
+    if where.seed is not None and "seed" not in values and not after:
+        return _without_seed(where, chapter, timeout=timeout, force=force)
     check_prose(where.notebook(chapter), where.root / "params" / "claims.yaml")
     depends = inputs(where, chapter, values, after)
     missing = [name for name, key in depends["after"].items() if not key]
@@ -38,6 +40,18 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     with locked(where):
         execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
     return True
+
+
+def _without_seed(where: Places, chapter: str, *, timeout: int, force: bool) -> bool:
+    """A chapter that no seed changes, and that follows none, is run once; every seed's folders lead there."""
+    once = where._replace(seed=None)
+    ran = run_chapter(once, chapter, after=[], timeout=timeout, force=force)
+    for there, here in ((once.artifacts, where.artifacts), (once.reports, where.reports)):
+        here.mkdir(parents=True, exist_ok=True)
+        if not (here / chapter).is_symlink():
+            shutil.rmtree(here / chapter, ignore_errors=True)
+            (here / chapter).symlink_to(Path("..") / there.name / chapter)
+    return ran
 
 
 def locked(where: Places) -> Any:
