@@ -25,7 +25,7 @@ decoder_rate = 5.0e-4
 latent_rate = 1.0e-3
 ema = 0.998
 stride = 80
-latent_steps = 200
+latent_steps = 400
 resolution = 128
 scored = 10
 unseen = 6
@@ -201,7 +201,7 @@ results.save_table(
 held = artefacts.usable_shapes(folder, "held_out_shape")[:unseen]
 if held:
     samples = deepsdf.as_tensors(*artefacts.read_samples(folder, held))
-    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-3, "seed": seed}
+    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-2, "seed": seed}
     inputs = {"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}}
     tensors = fitted["all"].tensors
     fit = fits.fit(

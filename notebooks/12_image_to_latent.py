@@ -23,7 +23,7 @@ batch = 64
 rate = 5.0e-4
 ema = 0.995
 max_views = 8
-latent_steps = 200
+latent_steps = 400
 resolution = 128
 scored = 9
 examples = 10
@@ -177,7 +177,7 @@ if not held:
 views = study.inputs(torch.as_tensor(artefacts.read_features(folder, objects)), cameras, views=max_views, seed=seed)
 guess = study.predictions(models, views, seed=seed)
 samples = deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
-numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-3, "seed": seed}
+numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-2, "seed": seed}
 inputs = keys | {e.name: e.stages["sdf"].key for e in objects}
 best = {}
 for name, (tensors, _) in stored.items():

@@ -24,7 +24,7 @@ predictor_steps = 1200
 view_counts = [1, 2, 4, 8]
 scored = 6
 examples = 8
-latent_steps = 200
+latent_steps = 400
 resolution = 128
 surface_points = 30000
 volume_points = 100000
@@ -87,7 +87,7 @@ given = study.inputs(pictures, cameras, views=max(view_counts), seed=seed)
 choices = study.training_choices(given.several, seen, distances, seed=seed)
 some = list(range(0, len(train), max(1, len(train) // examples)))[:examples]
 searched = [*objects, *(train[i] for i in some)]
-numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-3, "seed": seed}
+numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-2, "seed": seed}
 inputs = model.keys | {e.name: e.stages["sdf"].key for e in searched}
 data_of = model.tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, searched))
 best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=inputs)
