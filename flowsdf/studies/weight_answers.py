@@ -194,4 +194,5 @@ def meshes(
     rows: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, chosen: Sequence[int], resolution: int
 ) -> list[Mesh]:
     """Row by row, the meshes of the chosen shapes."""
-    return [surface.mesh for of in rows.values() for surface in surfaces(of[list(chosen)], shapes, resolution)]
+    drawn = torch.cat([of[list(chosen)] for of in rows.values()])
+    return [surface.mesh for surface in surfaces(drawn, shapes, resolution)]
