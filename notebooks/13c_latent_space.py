@@ -85,7 +85,8 @@ jobs = {
     name: fits.Job(code_spaces.fit_space, samples, numbers | {"space": name, "weight": weight}, inputs)
     for name, weight in weights.items()
 }
-spaces = fits.fit_all(jobs, store=store)
+spaces = fits.fit_all({"blended": jobs["blended"]} | jobs, store=store)  # the longest first
+spaces = {name: spaces[name] for name in weights}
 settings = {"deterministic": False, "width": width, "layers": layers, "heads": heads, "seed": seed}
 settings |= {"steps": steps, "batch": batch, "rate": rate, "ema": ema}
 jobs = {
