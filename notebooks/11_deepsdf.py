@@ -201,7 +201,7 @@ results.save_table(
 held = artefacts.usable_shapes(folder, "held_out_shape")[:unseen]
 if held:
     samples = deepsdf.as_tensors(*artefacts.read_samples(folder, held))
-    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "rate": 5e-2, "seed": seed}
+    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "seed": seed}
     inputs = {"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}}
     tensors = fitted["all"].tensors
     fit = fits.fit(

@@ -177,7 +177,7 @@ if not held:
 views = study.inputs(torch.as_tensor(artefacts.read_features(folder, objects)), cameras, views=max_views, seed=seed)
 guess = study.predictions(models, views, seed=seed)
 samples = deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
-numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-2, "seed": seed}
+numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
 inputs = keys | {e.name: e.stages["sdf"].key for e in objects}
 best = {}
 for name, (tensors, _) in stored.items():

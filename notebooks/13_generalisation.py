@@ -87,7 +87,7 @@ given = study.inputs(pictures, cameras, views=max(view_counts), seed=seed)
 choices = study.training_choices(given.several, seen, distances, seed=seed)
 some = list(range(0, len(train), max(1, len(train) // examples)))[:examples]
 searched = [*objects, *(train[i] for i in some)]
-numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-2, "seed": seed}
+numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
 inputs = model.keys | {e.name: e.stages["sdf"].key for e in searched}
 data_of = model.tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, searched))
 best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=inputs)

@@ -145,7 +145,7 @@ jobs = {
 }
 fitted = fits.fit_all(jobs, store=store)
 predictors = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
-numbers = {"steps": latent_steps, "points_per_step": 512, "rate": 5e-2, "seed": seed}
+numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
 data_of = tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
 sampled = {"decoder": facts["fingerprint"]} | {e.name: e.stages["sdf"].key for e in objects}
 best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=sampled)

@@ -49,7 +49,10 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
 
 
 def private_jupyter(scratch: Path) -> None:
-    """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run."""
+    """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
+
+    The kernel keeps the memory that it frees, as workers do.
+    """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)

@@ -20,6 +20,7 @@ LATENT_INIT = 0.01  # standard deviation
 WARMUP = 100  # steps
 EMA_EVERY = 8  # steps
 ORDER_SEED = 2**32  # apart from the seeds of the points
+SEARCH_RATE = 0.05  # of Adam in the search for a code: DeepSDF's 0.005 is far from done after hundreds of steps
 
 
 class AutoDecoder(nn.Module):
@@ -167,8 +168,8 @@ def fit_latents(
     folder: Path | None,
     steps: int,
     points_per_step: int,
-    rate: float,
     seed: int,
+    rate: float = SEARCH_RATE,
 ) -> tuple[dict[str, Tensor], dict]:
     """A latent for each unseen shape, by the objective of training with the decoder of ``tensors`` frozen.
 
