@@ -60,6 +60,19 @@ def test_seeds_share_what_no_seed_changes(report: Path) -> None:
     assert read_json(report / "reports" / "smoke-seed3" / "00_first" / "run.json")["key"]
 
 
+def test_the_report_s_own_seed_is_not_run_twice(report: Path) -> None:
+    source = report / "notebooks" / "00_first.py"
+    source.write_text(source.read_text().replace("radius = 1.0\n", "radius = 1.0\nseed = 0\n"))
+    seeds = {seed: report / "reports" / f"smoke-seed{seed}" / "00_first" for seed in (0, 3)}
+    for seed in seeds:
+        assert toy_report.run(report, "execute", "00_first", "--seed", str(seed)).returncode == 0
+    assert seeds[0].resolve() == report / "reports" / "smoke" / "00_first" and not seeds[3].is_symlink()
+    assert [read_json(folder / "run.json")["parameters"]["seed"] for folder in seeds.values()] == [0, 3]
+    source.write_text(source.read_text().replace("seed = 0\n", "seed = 1\n"))
+    toy_report.run(report, "execute", "00_first", "--seed", "0")
+    assert not seeds[0].is_symlink() and read_json(seeds[0] / "run.json")["parameters"]["seed"] == 0
+
+
 def test_what_makes_a_result_stale(report: Path) -> None:
     folder = report / "reports" / "smoke" / "00_first"
     key = read_json(folder / "run.json")["key"]

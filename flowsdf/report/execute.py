@@ -26,8 +26,11 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     if not where.notebook(chapter).is_file():
         raise Failed(f"no notebooks/{chapter}.py")
     values = parameters(where, chapter)
-    if where.seed is not None and "seed" not in values and not after:
-        return _without_seed(where, chapter, timeout=timeout, force=force)
+    if where.seed is not None and _same_without_seed(where, chapter, values, after):
+        return _without_seed(where, chapter, after=after, timeout=timeout, force=force)
+    for base in (where.artifacts, where.reports):
+        if where.seed is not None and (base / chapter).is_symlink():
+            (base / chapter).unlink()  # of a time when the seed changed nothing
     check_prose(where.notebook(chapter), where.root / "params" / "claims.yaml")
     depends = inputs(where, chapter, values, after)
     missing = [name for name, key in depends["after"].items() if not key]
@@ -42,10 +45,16 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     return True
 
 
-def _without_seed(where: Places, chapter: str, *, timeout: int, force: bool) -> bool:
-    """A chapter that no seed changes, and that follows none, is run once; every seed's folders lead there."""
+def _same_without_seed(where: Places, chapter: str, values: dict[str, Any], after: list[str]) -> bool:
+    """Whether a seed changes nothing: it is the report's own, or none is asked for, in all that the chapter follows."""
+    follows = [where.reports / name for name in after if not (where.root / name).is_file()]
+    return values == parameters(where._replace(seed=None), chapter) and all(path.is_symlink() for path in follows)
+
+
+def _without_seed(where: Places, chapter: str, *, after: list[str], timeout: int, force: bool) -> bool:
+    """Run a chapter that the seed does not change as the report's own; the seed's folders lead there."""
     once = where._replace(seed=None)
-    ran = run_chapter(once, chapter, after=[], timeout=timeout, force=force)
+    ran = run_chapter(once, chapter, after=after, timeout=timeout, force=force)
     for there, here in ((once.artifacts, where.artifacts), (once.reports, where.reports)):
         here.mkdir(parents=True, exist_ok=True)
         if not (here / chapter).is_symlink():
