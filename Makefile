@@ -22,7 +22,6 @@ COUNTS ?= 20 64 128
 
 .DEFAULT_GOAL := help
 .PHONY: help report chapters chapter evidence sweep book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
-.NOTPARALLEL:
 
 help:  ## this list
 	@echo "make DOOR [PROFILE=smoke|laptop|thesis] [DATA=procedural|objaverse|path/to/meshes]"

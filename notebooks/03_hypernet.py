@@ -32,7 +32,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from flowsdf.evaluation.topology import topology
 from flowsdf.report import figures, results
 from flowsdf.studies import hypernetworks, pershape, weight_answers, weight_samples, weight_shapes
 from flowsdf.studies import weight_autoencoder as errors
@@ -101,7 +100,7 @@ results.say(
 
 # %%
 grids = (hole_resolution, 5 * hole_resolution // 4)
-seen = [[topology(s.mesh) for s in weight_answers.surfaces(vectors, shapes, grid)] for grid in grids]
+seen = [weight_answers.topologies(vectors, shapes, grid) for grid in grids]
 holed, whole = (
     [i for i, pair in enumerate(zip(*seen, strict=True)) if all(t.components == 1 and t.genus == genus for t in pair)]
     for genus in (1, 0)
@@ -156,7 +155,7 @@ for name, fit in fitted.items():
     ends = pershape.restore(own_vectors, **shapes.size)
     by = {"codes": middle, "weights": None}
     barriers = {what: pershape.barrier(ends, pairs, at, half_way=of).mean() for what, of in by.items()}
-    pieces = [topology(surface.mesh).components for surface in weight_answers.surfaces(middle, shapes, resolution)]
+    pieces = [told.components for told in weight_answers.topologies(middle, shapes, resolution)]
     lines.append({"hypernetwork": name, **barriers, "one piece": sum(n == 1 for n in pieces) / len(pieces)})
 half = pd.DataFrame(lines).set_index("hypernetwork")
 caption = "The barrier between two shapes, half way between codes and half way between weights; midpoints of one piece."

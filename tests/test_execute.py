@@ -172,15 +172,16 @@ def test_a_stopped_run_leaves_no_orphan(tmp_path: Path, number: int, code: int) 
     assert not (root / "reports" / "smoke" / "00_first" / "run.json").exists()
 
 
-def test_a_second_run_refuses(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("held", "refused"), [("00_first", True), ("99_second", False)])
+def test_a_second_run_of_a_chapter_refuses(tmp_path: Path, held: str, refused: bool) -> None:
     root = toy_report.make(tmp_path)
     folder = root / "artifacts" / "procedural-smoke"
     folder.mkdir(parents=True)
-    with open(folder / ".lock", "w") as hold:
+    with open(folder / f".{held}.lock", "w") as hold:
         fcntl.flock(hold, fcntl.LOCK_EX)
         done = toy_report.run(root, "execute", "00_first")
-    assert done.returncode == 1
-    assert "another run is using procedural-smoke" in done.stderr
+    assert done.returncode == int(refused)
+    assert ("another run is using artifacts/procedural-smoke/00_first;" in done.stderr) == refused
 
 
 def test_a_missing_output_folder_fails_at_the_start(tmp_path: Path) -> None:

@@ -84,6 +84,9 @@ def test_the_iou_of_balls_is_the_ratio_of_their_volumes(shapes: weight_shapes.Sh
     assert (same == 1).all()
     others = weight_answers.field_ious(shapes.vectors[[2]], shapes.vectors[[3]], shapes, points=50_000)
     assert others[0] == pytest.approx((0.75 / 0.9) ** 3, abs=0.05)
+    changed = shapes.vectors.clone()
+    changed[0] = changed[1]  # in place: what is remembered is the content
+    assert (weight_answers.field_ious(changed, shapes.vectors, shapes) == 1).tolist() == [False, True, True, True]
 
 
 def test_a_modulated_anchor_starts_at_the_anchor_and_fits_the_balls(balls: tuple[torch.Tensor, torch.Tensor]) -> None:

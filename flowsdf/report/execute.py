@@ -40,7 +40,7 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     if fresh(folder, key) and (where.artifacts / chapter).is_dir() and not force:
         print(f"{chapter}: up to date", flush=True)
         return False
-    with locked(where):
+    with locked(where, chapter):
         execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
     return True
 
@@ -63,21 +63,22 @@ def _without_seed(where: Places, chapter: str, *, after: list[str], timeout: int
     return ran
 
 
-def locked(where: Places) -> Any:
-    """A hold on the run's folders while it is open; Failed when another run has it, or they cannot be written."""
+def locked(where: Places, chapter: str) -> Any:
+    """A hold on a chapter of a run while it is open; Failed when another has it, or its folders cannot be written."""
     try:
         for path in (where.artifacts, where.reports):
             path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=path):
                 pass
-        hold = open(where.artifacts / ".lock", "w")  # noqa: SIM115 - the caller closes it
+        hold = open(where.artifacts / f".{chapter}.lock", "w")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}; results must be writable there") from None
     try:
         fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         hold.close()
-        raise Failed(f"another run is using {where.artifacts.name}; wait for it, or stop it, and try again") from None
+        using = where.artifacts / chapter
+        raise Failed(f"another run is using {inside(where, using)}; wait for it, or stop it, and try again") from None
     return hold
 
 

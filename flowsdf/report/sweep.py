@@ -122,7 +122,7 @@ def sweep(
         print(progress(every, state), flush=True)
 
     print(progress(every, state), flush=True)
-    with locked(where):
+    with locked(where, DATA):
         run_tasks(run_cell, missing, workers=workers or at_once(), label="sweep", on_result=note)
     return gather(where, every, state)
 

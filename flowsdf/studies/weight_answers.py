@@ -1,5 +1,6 @@
 """What predicted weights are worth: rankings three ways, losses by time, what the views change, and meshes."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import derangement, diagnose
-from flowsdf.evaluation.topology import topology
+from flowsdf.evaluation.topology import Topology, topology
 from flowsdf.evaluation.weight_cloud import ious
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
@@ -27,6 +28,7 @@ from flowsdf.train.fits import Fit
 TOGETHER = 16  # decoders that are evaluated at once
 TIMES = [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
 THESIS_LOSS = {0: 0.18912, 50: 0.18286, 100: 0.18700, 200: 0.18563, 300: 0.19423, 450: 0.19252}  # what it prints of ten
+_decoded: dict[tuple, Bool[Tensor, "n p"]] = {}  # which points are inside, by the decoders' weights
 
 
 def answers(
@@ -67,7 +69,10 @@ def rankings(
 def field_ious(
     codes: Float[Tensor, "n w"], truth: Float[Tensor, "n w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
 ) -> Float[np.ndarray, " n"]:
-    """The IoU of decoders with the decoders of other weights, at uniform points of the cube; 1 where both are empty."""
+    """The IoU of decoders with the decoders of other weights, at uniform points of the cube; 1 where both are empty.
+
+    What was decoded once is remembered by its content: the truth is asked about again and again.
+    """
     return ious(*(_occupied(of, shapes, points, seed).numpy() for of in (codes, truth)))
 
 
@@ -81,12 +86,15 @@ def nearest_ious(
     return torch.where(either > 0, both / either.clamp_min(1), 1.0).amax(1).numpy()
 
 
-@torch.no_grad()
 def _occupied(codes: Float[Tensor, "n w"], shapes: Shapes, points: int, seed: int) -> Bool[Tensor, "n p"]:
     """Which of the same uniform points of the cube are inside each decoder's shape."""
-    at = 2 * torch.rand(points, 3, generator=torch.Generator().manual_seed(seed)) - 1
-    parts = codes.split(TOGETHER)
-    return torch.cat([pershape.restore(of, **shapes.size)(at.expand(len(of), -1, -1)) < 0 for of in parts])
+    key = hashlib.sha256(codes.detach().contiguous().numpy()).digest(), codes.shape, *shapes.size.items(), points, seed
+    if key not in _decoded:
+        at = 2 * torch.rand(points, 3, generator=torch.Generator().manual_seed(seed)) - 1
+        with torch.no_grad():
+            parts = [pershape.restore(of, **shapes.size)(at.expand(len(of), -1, -1)) for of in codes.split(TOGETHER)]
+        _decoded[key] = torch.cat(parts) < 0
+    return _decoded[key]
 
 
 def error_against_iou(
@@ -123,6 +131,16 @@ def _surface(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Surface:
     return extract(pershape.fields(pershape.restore(torch.from_numpy(code), **size))[0], resolution)
 
 
+def topologies(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Topology]:
+    """What the decoded surfaces are made of, each told on a core."""
+    tasks = [(code[None].numpy(), shapes.size, resolution) for code in vectors]
+    return scoring.each(_topology, tasks, label="topologies")
+
+
+def _topology(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Topology:
+    return topology(_surface(task).mesh)
+
+
 def holes(
     vectors: Float[Tensor, "n w"],
     wrong: Mapping[str, Float[Tensor, "n w"]],
@@ -147,7 +165,7 @@ def holes(
 
 def genera(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[float]:
     """How many holes the decoded surfaces have; NaN where one is open or there is none."""
-    return [topology(surface.mesh).genus for surface in surfaces(vectors, shapes, resolution)]
+    return [told.genus for told in topologies(vectors, shapes, resolution)]
 
 
 def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
