@@ -2,8 +2,10 @@
 
 import re
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+from flowsdf.report.evidence import evidence_for
 from flowsdf.report.freshness import read_json
 
 ALL = "all"  # the section whose fields are {chapter[metric]}
@@ -17,7 +19,7 @@ def findings(root: Path, results: Path) -> dict[str, str]:
     told, sections = {}, _sections(root)
     sections.pop(ALL, None)
     for chapter, paragraphs in sections.items():
-        metrics = _metrics(results, chapter)
+        metrics = numbers(results, chapter)
         filled = [_filled(paragraph, metrics) for paragraph in paragraphs]
         if any(filled):
             told[chapter] = " ".join([*filter(None, filled), *_verdicts(results, chapter)])
@@ -27,7 +29,7 @@ def findings(root: Path, results: Path) -> dict[str, str]:
 def in_short(root: Path, results: Path) -> list[str]:
     """The paragraphs on all chapters together, of those whose numbers a run has."""
     sections = _sections(root)
-    metrics = {chapter: _metrics(results, chapter) for chapter in sections}
+    metrics = {chapter: numbers(results, chapter) for chapter in sections}
     return [*filter(None, (_filled(paragraph, metrics) for paragraph in sections.get(ALL, [])))]
 
 
@@ -40,9 +42,15 @@ def _sections(root: Path) -> dict[str, list[str]]:
     }
 
 
-def _metrics(results: Path, chapter: str) -> dict[str, float]:
-    folder = results / chapter
-    return {} if (folder / "failure.json").exists() else read_json(folder / "metrics.json")
+def numbers(results: Path, chapter: str) -> dict[str, float]:
+    """A chapter's metrics; where it ran over seeds also how many ``seeds``, and NAME_mean, NAME_least and NAME_most."""
+    folder, over = results / chapter, evidence_for(results, chapter)
+    if (folder / "failure.json").exists():
+        return {}
+    found = read_json(folder / "metrics.json") | ({"seeds": len(over["seeds"])} if over else {})
+    for name, values in over.get("metrics", {}).items():
+        found |= {f"{name}_mean": fmean(values), f"{name}_least": min(values), f"{name}_most": max(values)}
+    return found
 
 
 def _filled(paragraph: str, metrics: dict[str, Any]) -> str:
