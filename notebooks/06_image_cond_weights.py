@@ -20,6 +20,7 @@ steps = 600
 eight = 8
 eight_steps = 1500
 longer_steps = 1800
+counts = [20, 64]
 batch = 16
 rate = 1.0e-3
 ema = 0.99
@@ -97,7 +98,7 @@ if wrong:
 #
 # One control never sees a view. The other has eight shapes and more steps: a network that could not even learn those
 # would prove nothing. The cures are those that the thesis tried or ruled out: more training, and a network that is
-# asked for the noise in place of the weights.
+# asked for the noise in place of the weights. And for fewer shapes than all there are networks that train as long.
 
 # %%
 numbers = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
@@ -109,6 +110,8 @@ jobs["eight shapes"] = weight_shapes.job(few, numbers | {"steps": eight_steps})
 jobs["one view"] = weight_shapes.job(shapes, numbers)
 jobs["noise target"] = weight_shapes.job(shapes, numbers | {"of_noise": True})
 jobs["no views"] = weight_shapes.job(unseen, numbers)
+fewer = {count: f"{count} shapes" for count in counts if eight < count < len(own)}
+jobs |= {name: weight_shapes.job(weight_shapes.first(shapes, count), numbers) for count, name in fewer.items()}
 fitted = fits.fit_all(jobs, store=store)
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 caption = "Moving average of the training loss; the mean of all weights has one, as no noise at all has."
@@ -125,6 +128,8 @@ results.record_metrics(chapter, {"weight_dit_loss_15k": float(half), "weight_dit
 
 # %%
 of_few, of_blind = ({name: fitted.pop(name)} for name in ("eight shapes", "no views"))
+of_count = {eight: of_few["eight shapes"]} | {count: fitted.pop(name) for count, name in fewer.items()}
+of_count[len(own)] = fitted["one view"]
 asked = {"heads": heads, "views": setup.views, "seed": seed}
 models, given, codes = weight_answers.answers(fitted, shapes, **asked)
 codes |= weight_answers.answers(of_blind, unseen, **asked)[2]
@@ -236,6 +241,24 @@ if chapter.metrics["eight_wrong_loss_t200"] < 0.1:
         "So the network knows its shapes by heart and tells which one it is from the noisy weights, not from the "
         "views. A low loss, flat in $t$, is no sign that images arrive. Chapter `09` takes that apart.",
     )
+
+# %% [markdown]
+# ## Are there too many shapes?
+#
+# The same for the first twenty, and so on up to all: as many steps for each but the eight, which had more. If shapes
+# are merely too many to be learned in these steps, fewer of them bring the answers to their own.
+
+# %%
+table = weight_answers.by_count(of_count, shapes, **asked)
+caption = "By the number of training shapes: how often the own shape is first, less the mean; and the answers' fields."
+results.save_table(chapter, table, "by_count", caption=caption)
+lines = table.melt("shapes", ["own", "by chance"], "first is", "share of the images")
+figure = figures.curves(lines, x="shapes", y="share of the images", label="first is", log=False)
+results.save_figure(chapter, figure, "by_count", caption="How often the answer is nearest to its own shape.")
+at = table.set_index("shapes")
+results.record_metrics(chapter, {f"own_first_of_{count}": float(at.own[count]) for count in fewer})
+results.record_metrics(chapter, {f"iou_of_{count}": float(at.IoU[count]) for count in fewer})
+results.record_metrics(chapter, {f"mean_iou_of_{count}": float(at["IoU of the mean"][count]) for count in fewer})
 
 # %% [markdown]
 # ## The meshes

@@ -64,7 +64,12 @@ def test_a_small_network_learns_the_weights_of_four_balls(shapes: weight_shapes.
     assert isinstance(models["all"].network, WeightDiT) and given.mask.all()
     gaps = torch.cdist(codes["all"], shapes.vectors)
     assert gaps.argmin(1).tolist() == [0, 1, 2, 3]
-    assert weight_answers.field_ious(codes["all"], shapes.vectors, shapes).min() > 0.7
+    own = weight_answers.field_ious(codes["all"], shapes.vectors, shapes)
+    assert own.min() > 0.7
+    table = weight_answers.by_count({2: fit, 4: fit}, shapes, heads=3, views=8, seed=0)
+    assert table.shapes.tolist() == [2, 4] and table["by chance"].tolist() == [0.5, 0.25]
+    assert (table.own == 1).all() and (table.direction > 0.7).all() and (table.IoU > table["IoU of the mean"]).all()
+    assert table.IoU[1] == pytest.approx(own.mean())
 
 
 def test_the_field_loss_of_the_mean_is_one_and_training_lowers_it(

@@ -18,7 +18,7 @@ from flowsdf.evaluation.topology import Topology, topology
 from flowsdf.evaluation.weight_cloud import ious
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.geometry.extract import extract
-from flowsdf.studies import hypernetworks, image_to_latent, pershape, scoring
+from flowsdf.studies import hypernetworks, image_to_latent, pershape, scoring, weight_shapes
 from flowsdf.studies.image_to_latent import Predictor, Views
 from flowsdf.studies.unseen import inputs
 from flowsdf.studies.weight_autoencoder import errors
@@ -38,6 +38,23 @@ def answers(
     models = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
     given = inputs(shapes.features, shapes.cameras, views=views, seed=seed).several
     return models, given, {n: image_to_latent.predict(model, given, seed=seed).cpu() for n, model in models.items()}
+
+
+def by_count(fitted: Mapping[int, Fit], shapes: Shapes, **asked: int) -> pd.DataFrame:
+    """How well networks of the first so many shapes answer those shapes' views; ``asked`` as ``answers`` has it.
+
+    ``own`` is the share whose own shape is nearest once the mean is subtracted, ``direction`` the cosine then.
+    """
+    rows = []
+    for count, fit in fitted.items():
+        some = weight_shapes.first(shapes, count)
+        codes = answers({"": fit}, some, **asked)[2][""]
+        told = collapse.following(codes.numpy(), some.vectors.numpy(), np.arange(count))
+        mean = some.vectors.mean(0).expand_as(some.vectors)
+        pair = {"IoU": codes, "IoU of the mean": mean}
+        told |= {name: float(field_ious(of, some.vectors, some).mean()) for name, of in pair.items()}
+        rows.append({"shapes": count, "by chance": 1 / count, **told})
+    return pd.DataFrame(rows)
 
 
 def judged(
