@@ -50,11 +50,18 @@ def by_count(fitted: Mapping[int, Fit], shapes: Shapes, **asked: int) -> pd.Data
         some = weight_shapes.first(shapes, count)
         codes = answers({"": fit}, some, **asked)[2][""]
         told = collapse.following(codes.numpy(), some.vectors.numpy(), np.arange(count))
-        mean = some.vectors.mean(0).expand_as(some.vectors)
-        pair = {"IoU": codes, "IoU of the mean": mean}
+        pair = {"IoU": codes, "IoU of the mean": some.vectors.mean(0).expand_as(some.vectors)}
         told |= {name: float(field_ious(of, some.vectors, some).mean()) for name, of in pair.items()}
         rows.append({"shapes": count, "by chance": 1 / count, **told})
     return pd.DataFrame(rows)
+
+
+def count_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """How often the own shape is first, for each count of a table ``by_count``; all of its second count, ``fewer``."""
+    fewer = table.iloc[1 % len(table)]
+    told = {"fewer_own": fewer.own, "fewer_iou": fewer.IoU, "fewer_mean_iou": fewer["IoU of the mean"]}
+    told |= {f"own_first_of_{count}": own for count, own in zip(table.shapes, table.own, strict=True)}
+    return {"fewer_shapes": int(fewer.shapes)} | {name: float(value) for name, value in told.items()}
 
 
 def judged(
