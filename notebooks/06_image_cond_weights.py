@@ -234,8 +234,8 @@ results.say(
 if chapter.metrics["eight_wrong_loss_t200"] < 0.1:
     results.say(
         chapter,
-        "So the network knows its shapes by heart and tells which one it is from the noisy weights, not from the "
-        "views. A low loss, flat in $t$, is no sign that images arrive. Chapter `09` takes that apart.",
+        "So the network knows its shapes by heart and tells them apart mostly by the noisy weights: right views lower "
+        "a loss that is small without them. A low loss, flat in $t$, is no sign that images decide (see `09`).",
     )
 
 # %% [markdown]
