@@ -62,20 +62,24 @@ def test_the_published_run_has_every_number(chapter: str) -> None:
     assert not set(re.findall(r"\{(\w+)", SECTIONS[chapter])) - set(numbers(LAPTOP, chapter))
 
 
-def test_a_finding_can_tell_what_came_of_several_seeds(tmp_path: Path) -> None:
+def test_several_seeds_are_told_of_and_are_means_in_the_results_table(tmp_path: Path) -> None:
     (tmp_path / "params").mkdir()
     text = "## 00_a\n{x:.1f}.\n\nOf {seeds} {x_mean:.1f}, {x_least:.1f} to {x_most:.1f}.\n"
     (tmp_path / "params" / "findings.md").write_text(text)
-    (tmp_path / "00_a").mkdir()
-    (tmp_path / "evidence").mkdir()
+    (tmp_path / "params" / "results_table.md").write_text("{some:x} [{some:x_most}]")
+    published = tmp_path / "reports" / "published" / "some"
+    (published / "00_a").mkdir(parents=True)
+    (published / "evidence").mkdir()
     run = {"depends": {"notebook": "n", "sources": "s"}, "parameters": {"steps": 1, "seed": 0}}
-    (tmp_path / "00_a" / "run.json").write_text(json.dumps(run))
-    (tmp_path / "00_a" / "metrics.json").write_text('{"x": 0.5}')
+    (published / "00_a" / "run.json").write_text(json.dumps(run))
+    (published / "00_a" / "metrics.json").write_text('{"x": 0.5}')
     over = {"seeds": [0, 1, 2], "code": code_of(run), "metrics": {"x": [0.5, 0.1, 0.3]}}
-    (tmp_path / "evidence" / "00_a.json").write_text(json.dumps(over))
-    assert findings(tmp_path, tmp_path) == {"00_a": "0.5. Of 3 0.3, 0.1 to 0.5."}
-    (tmp_path / "evidence" / "00_a.json").write_text(json.dumps(over | {"code": "another"}))
-    assert findings(tmp_path, tmp_path) == {"00_a": "0.5."}
+    (published / "evidence" / "00_a.json").write_text(json.dumps(over))
+    assert findings(tmp_path, published) == {"00_a": "0.5. Of 3 0.3, 0.1 to 0.5."}
+    assert results_table(tmp_path) == "0.3 [0.5]"
+    (published / "evidence" / "00_a.json").write_text(json.dumps(over | {"code": "another"}))
+    assert findings(tmp_path, published) == {"00_a": "0.5."}
+    assert results_table(tmp_path) == "0.5 [-]"
 
 
 def test_the_readme_is_made_of_the_published_runs() -> None:

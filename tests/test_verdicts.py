@@ -138,6 +138,7 @@ def test_equivalences(a, b, expected):
         (1, 1, 0, "seeds", "inconclusive"),
         ([1] * 5, 1, 0, "seeds", "reproduced"),
         ([1, 1, 0, 1, 1], 1, 0, "seeds", "partial"),
+        ([1, 0, 0, 1, 0], 1, 0, "seeds", "inconclusive"),
     ],
 )
 def test_detectors_count_only_beside_their_controls(fired, positive, negative, over, expected):

@@ -70,9 +70,8 @@ def detector(claim: Claim, values: list[np.ndarray]) -> Finding:
         return INCONCLUSIVE, f"{text}, but its {'negative' if negative.any() else 'positive'} control failed"
     if claim.over == "seeds" and len(fired[0]) < RUNS:
         return INCONCLUSIVE, f"{text}, {RUNS} runs would settle it"
-    mixed = [name for name, hit in zip(claim.metric, fired, strict=True) if hit.any() and not hit.all()]
-    if mixed:
-        return PARTIAL, f"{text}: not in every run"
+    if any(hit.any() and not hit.all() for hit in fired):
+        return PARTIAL if all(hit.mean() > 0.5 for hit in fired) else INCONCLUSIVE, f"{text}: not in every run"
     return _together([_named(hit.all()) for hit in fired]), text
 
 

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from flowsdf.data.faults import Failed
-from flowsdf.report.findings import findings, in_short
+from flowsdf.report.findings import findings, in_short, numbers
 from flowsdf.report.freshness import read_json
 from flowsdf.report.pages import title
 from flowsdf.report.wording import significant
@@ -17,6 +17,7 @@ FIELD = re.compile(r"\{([\w-]+):([\w/]+)(:verdict)?\}")
 def results_table(root: Path) -> str:
     """``params/results_table.md`` , each {run:metric} and {run:claim:verdict} looked up, or a dash.
 
+    Of a chapter that ran over seeds a metric is their mean; metric_least and metric_most are the ends.
     Failed where chapters of a run give a metric's name to different numbers; {run:chapter/metric} says which.
     """
     published = root / "reports" / "published"
@@ -24,9 +25,12 @@ def results_table(root: Path) -> str:
     verdicts: dict[tuple[str, str], str] = {}
     for run in (path for path in published.glob("*") if path.is_dir()):
         for path in run.glob("*/metrics.json"):
-            for name, value in read_json(path).items():
+            chapter = path.parent.name
+            known = numbers(run, chapter)
+            for name in known:
+                value = known.get(f"{name}_mean", known[name])
                 found[run.name, name].add(value)
-                found[run.name, f"{path.parent.name}/{name}"].add(value)
+                found[run.name, f"{chapter}/{name}"].add(value)
         claims = read_json(run / "ledger.json").get("claims", [])
         verdicts |= {(run.name, claim["id"]): claim["verdict"] for claim in claims}
 
