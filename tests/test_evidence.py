@@ -65,5 +65,5 @@ def test_a_seed_that_has_not_finished_is_named(where: Places) -> None:
         gather(where, "00_first", [1, 2])
 
 
-def test_numbers_of_one_run_are_shown_as_before() -> None:
-    assert shown([1.5, None, [1.0, 2.0]]) == "1.5 / - / 1.5 (1 to 2)"
+def test_numbers_of_one_run_or_of_like_runs_are_shown_alone() -> None:
+    assert shown([1.5, None, [1.0, 2.0], [6849, 6849]]) == "1.5 / - / 1.5 (1 to 2) / 6,849"

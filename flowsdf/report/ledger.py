@@ -69,11 +69,11 @@ def as_run(folder: Path) -> Run | None:
 
 
 def text(values: tuple | list) -> str:
-    """Numbers side by side; of several seeds the mean, the least and the most."""
+    """Numbers side by side; of several seeds that differ the mean, the least and the most."""
     return " / ".join(
         f"{significant(float(np.mean(v)))} ({significant(min(v))} to {significant(max(v))})"
-        if isinstance(v, list)
-        else significant(v)
+        if isinstance(v, list) and min(v) < max(v)
+        else significant(v[0] if isinstance(v, list) else v)
         for v in values
     )
 
