@@ -16,7 +16,7 @@ html_show_sourcelink = False
 html_show_copyright = False
 html_show_sphinx = False
 html_theme_options = {
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "99_ledger": []},
     "navbar_start": ["navbar-logo"],
     "navbar_center": [],
     "navbar_end": ["theme-switcher"],
