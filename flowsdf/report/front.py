@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from flowsdf.report.book import write_notebook
+from flowsdf.report.findings import findings
 from flowsdf.report.freshness import read_json
 from flowsdf.report.ledger import changed_before, load_claims, text
 from flowsdf.report.pages import picture_html, provenance, read_cells, text_of, title
 from flowsdf.report.places import Places, part
-from flowsdf.report.readme import front, key_figures, shown
+from flowsdf.report.readme import front, key_figures, paragraph, shown
 from flowsdf.report.wording import significant
 
 PAGE_KINDS = ("figure", "view")
@@ -104,8 +105,8 @@ def claims_cell(results: Path, chapter: str) -> list[dict[str, Any]]:
     return [text_cell("## The claims\n\n" + table_html(head, body))] if rows else []
 
 
-def write_page(where: Places, results: Path, chapter: str, source: Path) -> None:
-    """One chapter's page, and its files beside it."""
+def write_page(where: Places, results: Path, chapter: str, source: Path, told: str | None) -> None:
+    """One chapter's page, with what is told of its findings after its opening, and its files beside it."""
     folder = results / chapter
     run, failure = read_json(folder / "run.json"), read_json(folder / "failure.json")
     notes = [failure_box(failure, bool(run))] if failure else []
@@ -116,7 +117,8 @@ def write_page(where: Places, results: Path, chapter: str, source: Path) -> None
     first, *rest = [page_cell(cell, chapter, folder) for cell in read_cells(folder)]
     heading, _, opening = text_of(first["source"]).partition("\n")
     notes = [title_block(run), *notes, stale_box(results, run)]
-    cells = [text_cell(heading), text_cell("\n\n".join(filter(None, notes))), text_cell(opening.strip()), *rest]
+    opening = "\n\n".join([opening.strip(), *paragraph("In short.", told)])
+    cells = [text_cell(heading), text_cell("\n\n".join(filter(None, notes))), text_cell(opening), *rest]
     if chapter[:2] != "99":
         cells += [*claims_cell(results, chapter), numbers_cell(where, chapter, folder)]
     write_notebook(source / f"{chapter}.ipynb", cells)
@@ -135,8 +137,9 @@ def toctree(names: list[str]) -> str:
 def write_sources(where: Places, results: Path, source: Path) -> None:
     """All sources of the book, ready for Sphinx."""
     (source / "_files").mkdir()
+    told = findings(where.root, results)
     for chapter in shown(where, results):
-        write_page(where, results, chapter, source)
+        write_page(where, results, chapter, source, told.get(chapter))
     index = front(where, results, flow="_static/dataflow.svg", suffix=".ipynb")
     for name, entry in key_figures(results, shown(where, results)):
         index = index.replace(f"]({name}/{entry['file']})", f"](_files/{name}/{entry['file']})")

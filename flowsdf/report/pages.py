@@ -124,19 +124,17 @@ def shorten(value: str) -> str:
         return value
 
 
-def markdown(folder: Path, prefix: str = "") -> str:
-    """A chapter's story as Markdown for a hosting site; `prefix` stands before its file names."""
+def story(folder: Path) -> list[str]:
+    """A chapter's page as Markdown for a hosting site, piece by piece; the first one is its title and opening."""
     parts = []
     for block in blocks(folder):
         if block.kind == "text":
             parts.append(block.text)
         if block.kind in ("figure", "view"):
-            parts.append(
-                f"![{markdown_escape(block.caption)}]({prefix}{block.file})\n\n*{markdown_escape(block.caption)}*"
-            )
+            parts.append(f"![{markdown_escape(block.caption)}]({block.file})\n\n*{markdown_escape(block.caption)}*")
         if block.kind == "table":
             parts.append(f"{markdown_table(folder / block.file)}\n\n*{markdown_escape(block.caption)}*")
-    return "\n\n".join(parts)
+    return parts
 
 
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:

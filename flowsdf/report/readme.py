@@ -10,7 +10,7 @@ from flowsdf.report.book import HERE
 from flowsdf.report.findings import findings, in_short
 from flowsdf.report.freshness import read_json
 from flowsdf.report.ledger import changed_before
-from flowsdf.report.pages import markdown, markdown_escape, provenance, title
+from flowsdf.report.pages import markdown_escape, provenance, story, title
 from flowsdf.report.places import Places, chapters, part
 
 WHAT = (
@@ -64,10 +64,10 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     """The front page's Markdown; `flow` is the picture's address, `suffix` ends a chapter's link."""
     names, told = shown(where, results), findings(where.root, results)
     titles = {n: f"[{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix})" for n in names}
-    story: list[str] = []
+    groups: list[str] = []
     for group, members in groupby(names, part):
-        pieces = [piece for n in members for piece in (*_told(titles[n], told.get(n)), *_pictures(results, n))]
-        story += [f"### {group}", *pieces] if pieces else []
+        pieces = [piece for n in members for piece in (*paragraph(titles[n], told.get(n)), *_pictures(results, n))]
+        groups += [f"### {group}", *pieces] if pieces else []
     lines = [f"| {titles[n]} | {status(results, n)} |" for n in names]
     listing = "\n".join(["| chapter | state |", "| --- | --- |", *lines])
     kept = " These are the published results." if results == where.published else ""
@@ -79,14 +79,15 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
             *(["## In short", *short] if short else []),
             f"![From raw meshes to codes, to meshes, to verdicts]({flow})",
             "## What came out",
-            *story,
+            *groups,
             f"## The claims, counted\n\n{headline(results)}",
             f"## The chapters\n\n{listing}",
         ]
     )
 
 
-def _told(heading: str, text: str | None) -> list[str]:
+def paragraph(heading: str, text: str | None) -> list[str]:
+    """A paragraph with its heading before it; none without text."""
     return [f"**{heading}** {text}"] if text else []
 
 
@@ -99,12 +100,14 @@ def write_readme(where: Places, results: Path) -> None:
     """The run's README.md: the front page, then every chapter's story."""
     shutil.copy(HERE / "static" / "dataflow.svg", results / "dataflow.svg")
     parts = [front(where, results, flow="dataflow.svg", suffix="/README.md")]
+    told = findings(where.root, results)
     for chapter in shown(where, results):
         run = read_json(results / chapter / "run.json")
         if not run:
             continue
         strip = " · ".join(f"{name}: {markdown_escape(str(value))}" for name, value in provenance(run))
-        story = markdown(results / chapter)
-        heading, _, rest = story.partition("\n")
-        (results / chapter / "README.md").write_text(f"{heading}\n\n{strip}\n\n{rest}\n", encoding="utf-8")
+        first, *rest = story(results / chapter)
+        heading, _, opening = first.partition("\n")
+        page = "\n\n".join([heading, strip, opening.strip(), *paragraph("In short.", told.get(chapter)), *rest])
+        (results / chapter / "README.md").write_text(f"{page}\n", encoding="utf-8")
     (results / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
