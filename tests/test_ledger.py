@@ -19,6 +19,14 @@ def test_every_claim_has_a_section() -> None:
     assert list(by_section(pd.DataFrame({"id": ["W1", "X1", "D2"]})))[-1] == "Others"
 
 
+def test_a_caveat_stands_beside_the_verdict_and_does_not_change_it() -> None:
+    (claim,) = load_claims(toy_report.finished())
+    reports = toy_report.finished() / "reports" / "smoke"
+    plain, warned = (row(claim._replace(caveat=words), reports) for words in ("", "discs are flat"))
+    assert warned == plain | {"reason": f"{plain['reason']}; discs are flat"}
+    assert "discs" not in row(claim._replace(caveat="discs are flat"), reports / "nowhere")["reason"]
+
+
 def test_an_edited_metric_is_caught(tmp_path: Path) -> None:
     root = tmp_path / "report"
     shutil.copytree(toy_report.finished(), root)

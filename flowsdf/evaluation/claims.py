@@ -17,7 +17,8 @@ class Claim(NamedTuple):
     that a ``ratio`` divides the first metric by the second. ``over`` says what one run averages: over ``shapes`` one
     run can be judged, over ``seeds`` it takes several. ``margin`` is a share of the reported value, ``tolerance`` its
     absolute replacement. ``controls`` are a positive and a negative one. ``needs`` is what a test at the reported scale
-    takes, where a smaller run cannot refute the claim; ``device`` is where absolute times were measured.
+    takes, where a smaller run cannot refute the claim; ``device`` is where absolute times were measured. ``caveat`` is
+    what a reader should know beside any verdict of a run at reduced scale.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Claim(NamedTuple):
     needs: str = ""
     null_model: str = ""
     device: str = ""
+    caveat: str = ""
 
 
 def parse_claims(records: Sequence[Mapping]) -> tuple[Claim, ...]:

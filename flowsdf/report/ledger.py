@@ -97,7 +97,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         "measured": text([metrics.get(name) for name in claim.metric]) if metrics else "",
         "verdict": verdict.name,
         "scale": verdict.scale,
-        "reason": verdict.reason,
+        "reason": "; ".join(filter(None, (verdict.reason, claim.caveat if run else ""))),
         "post_hoc": verdict.post_hoc,
     }
 
