@@ -194,8 +194,7 @@ table = weight_samples.scores(rows, shapes, prepared, **measure)
 results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
 by = table.set_index("row")
 said = ("per layer", "means of two")
-near = (by.failed < 0.1 * by.n) & (by["1-nna mean"] < 0.75) & (by.new < 1.25)
-good = near.astype(float)
+good = weight_samples.good(by).astype(float)
 results.record_metrics(
     chapter,
     {"hypernet_samples_good": good["per layer"], "monolithic_samples_good": good["monolithic"]}
@@ -214,7 +213,7 @@ if {"perlayer_new", "meansoftwo_new"} <= set(chapter.metrics):
     results.say(
         chapter,
         "The samples of the one per layer are {perlayer_new:.2f} times as far from the nearest training shape as "
-        "training shapes are from each other, means of two decoders {meansoftwo_new:.2f} times.",
+        "training shapes are from their nearest other, means of two decoders {meansoftwo_new:.2f} times.",
     )
 
 # %%

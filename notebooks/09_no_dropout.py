@@ -210,10 +210,10 @@ ends = {f"own_on_{n}_{end}": table[end][n] for n in starts for end in ("gain", "
 results.record_metrics(chapter, ends)
 results.say(
     chapter,
-    "After {more_steps} steps, on the training shapes, the IoU is {from_own:.3f} from the own answer, "
-    "{from_other:.3f} from another shape's, {from_field:.3f} from the answer trained by the field, {from_mean:.3f} "
-    "from the mean of all weights and {from_first:.3f} from the first decoder. The own answer gains "
-    "{own_on_other_gain:.3f} [{own_on_other_low:.3f}, {own_on_other_high:.3f}] on another's, and "
+    "After {more_steps} steps the IoU is {from_own:.3f} from the own answer, {from_other:.3f} from another shape's, "
+    "{from_field:.3f} from the one trained by the field, {from_mean:.3f} from the mean and {from_first:.3f} from "
+    "the first decoder. The own answer gains {own_on_other_gain:.3f} [{own_on_other_low:.3f}, {own_on_other_high:.3f}] "
+    "on another's, {own_on_mean_gain:.3f} [{own_on_mean_low:.3f}, {own_on_mean_high:.3f}] on the mean of all, and "
     "{own_on_first_gain:.3f} [{own_on_first_low:.3f}, {own_on_first_high:.3f}] on the first decoder.",
 )
 

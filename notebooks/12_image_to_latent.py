@@ -39,6 +39,7 @@ import torch
 from flowsdf.data import artefacts, features
 from flowsdf.evaluation import diagnostics
 from flowsdf.evaluation.few_values import student_interval
+from flowsdf.evaluation.loss_curve import end_loss
 from flowsdf.generative import diffusion
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.models.latent_dit import LatentDiT
@@ -102,6 +103,7 @@ for name, fit in fitted.items():
     checkpoint.write(chapter.artifacts / f"{name}.safetensors", fit.tensors, fit.facts | {"heads": heads})
 
 # %%
+ended = {name: end_loss(fit.facts["curve"], decay=image_to_latent.LOSS_DECAY) for name, fit in fitted.items()}
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Moving average of the training loss, on standardised latents.")
 
@@ -186,7 +188,7 @@ for name, (tensors, _) in stored.items():
 
 # %%
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), known)
-choices = study.training_choices(views.several, seen, distances, seed=seed)
+choices = study.training_choices(views, seen, distances, seed=seed)
 coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["regressor"]}
 coded |= {"diffusion, 1 view": guess["one view"], "diffusion, 8 views": guess["all"], "fitted latent": best["all"]}
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
@@ -235,8 +237,7 @@ results.record_metrics(
     chapter,
     study.retrieval_detector(guess["few"][list(first)], recalled["few"], codes["few"], best["few"])
     | study.kind_detector(chosen, folder, objects[: len(first)], distances[list(first)])
-    | {"dit_20_loss": fitted["few"].facts["loss"], "dit_all_loss": fitted["all"].facts["loss"]}
-    | {"regressor_loss": fitted["regressor"].facts["loss"], "recall_cosine_min_20": cosine.recall_min["few"]}
+    | {"dit_20_loss": ended["few"], "dit_all_loss": ended["all"], "recall_cosine_min_20": cosine.recall_min["few"]}
     | {"recall_margin_min_20": cosine.margin_min["few"], "recall_cosine_mean_all": cosine.recall_mean["all"]}
     | {"single_view_ood_cd": chamfer["diffusion, 1 view"], "multi_view_ood_cd": chamfer["diffusion, 8 views"]}
     | study.iou_metrics(iou, "unseen" if held else "seen"),
@@ -257,7 +258,7 @@ if held:
 if wheel:
     results.record_metrics(chapter, {"wagon_wheel_iou_all": float(seen_scores.iou[wheel[0]])})
 kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
-scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss={name: fitted[name].facts["loss"] for name in counts})
+scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss=[ended[name] for name in counts])
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
 encoder = features.load_encoder()
 judged = ["L1", "L2", "W4", *(["L4"] if wheel else []), *(["L3", "L7"] if held else [])]

@@ -75,16 +75,17 @@ results.record_metrics(chapter, {"training_shapes": len(train), "unseen_shapes":
 # %% [markdown]
 # ## Every answer to the same pictures
 #
-# What costs nothing: the mean code, the first training shape (*anchor*), any of them, the one whose pictures look most
-# alike (*retrieval*). What needs the truth: the training shape nearest to it by surface (*oracle*), a code searched for
-# with it (*fitted latent*). The model with one to eight views. And the *floor*, the truth sampled again.
+# What costs nothing: the mean code, the first training shape (*anchor*), any of them, the one whose pictures from the
+# same angles look most alike (*retrieval*: it is told the poses, as the model is), or from any angle (*without poses*).
+# What needs the truth: the training shape nearest to it by surface (*oracle*), a code searched for with it (*fitted
+# latent*). The model with one to eight views. And the *floor*, the truth sampled again.
 
 # %%
 known = scoring.clouds(folder, train)
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), known)
 pictures = torch.as_tensor(artefacts.read_features(folder, objects))
 given = study.inputs(pictures, cameras, views=max(view_counts), seed=seed)
-choices = study.training_choices(given.several, seen, distances, seed=seed)
+choices = study.training_choices(given, seen, distances, seed=seed)
 some = list(range(0, len(train), max(1, len(train) // examples)))[:examples]
 searched = [*objects, *(train[i] for i in some)]
 numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}

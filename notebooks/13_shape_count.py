@@ -33,6 +33,7 @@ counts = sorted(fixed.shapes.unique())
 seeds = len(shape_count.per_count(fixed, ours, "iou")[1][0])
 results.record_metrics(chapter, {"cells": len(cells), "cells_done": len(done), "seeds": seeds})
 results.record_metrics(chapter, {"fewest_shapes": int(counts[0]), "most_shapes": int(counts[-1])})
+results.record_metrics(chapter, {"outdated_cells": 0 if current else len(cells)})
 
 # %%
 origin = "of this run" if own else "published with the repository, at laptop size; this run has none of its own"

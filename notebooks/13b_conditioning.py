@@ -154,7 +154,7 @@ for name, predictor in predictors.items():
     answer = generalisation.by_views(predictor, given[name][count:], cameras, [most], seed=seed)
     coded[name] = answer[generalisation.views_row(most)]
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), scoring.clouds(folder, train))
-shown = study.inputs(colours[count:], cameras, views=most, seed=seed).several
+shown = study.inputs(colours[count:], cameras, views=most, seed=seed)
 choices = study.training_choices(shown, colours[:count], distances, seed=seed)
 rows = study.answers(decoder, coded, choices, folder, train, objects, resolution=resolution)
 drawn = {"surface_points": surface_points, "volume_points": volume_points}

@@ -138,13 +138,13 @@ else:
 
 # %%
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), scoring.clouds(folder, train))
-given = study.inputs(pictures, cameras, views=8, seed=seed).several
+given = study.inputs(pictures, cameras, views=8, seed=seed)
 choices = study.training_choices(given, seen, distances, seed=seed)
 decoder, codes = models["plain"]
 mean = {"mean latent": codes.mean(0, keepdim=True)}
 rows = study.answers(decoder, mean, choices, folder, train, objects, resolution=resolution)
 for name, (decoder, _) in models.items():
-    answer = code_spaces.settled(image_to_latent.predict(predictors[name], given, seed=seed), name)
+    answer = code_spaces.settled(image_to_latent.predict(predictors[name], given.several, seed=seed), name)
     rows[name] = deepsdf.surfaces(decoder, answer, resolution)
 drawn = {"surface_points": surface_points, "volume_points": volume_points}
 scores = scoring.score_rows(rows, folder, objects, **drawn)

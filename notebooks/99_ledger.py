@@ -1,8 +1,14 @@
 # %% [markdown]
 # # The ledger
 #
-# Every measurable sentence of the thesis, declared with its test before the runs that judge it. A verdict never says
-# more than the scale allows: with built-in shapes or the shipped encoder, a number is at most partly reproduced.
+# Every measurable sentence of the thesis, and some questions of our own (G), declared with their tests before the runs
+# that judge them. A verdict never says more than the scale allows: with built-in shapes or the shipped encoder, a
+# number is at most partly reproduced.
+#
+# *Reproduced-exact*: equal to the printed digits. *Partial*: passed at this smaller scale, in some of its parts, or in
+# most of the runs. *Not reproduced*: failed. *Inconclusive*: too few runs, runs that disagree, or a control that
+# failed. *Not testable here*: needs a size, a device or a chapter that is not here; what was measured all the same is
+# shown. *Not testable*: the source gives no criterion. `next run in [low, high]` is where one more seed would fall.
 
 # %% tags=["parameters"]
 profile = "laptop"

@@ -96,7 +96,15 @@ def test_derangement_moves_everything():
 
 
 def test_baselines_choose_training_shapes():
-    assert (baselines.retrieved_shape(3 * TRAINING[::2], TRAINING) == TARGETS[::2]).all()
+    views = np.random.default_rng(1).standard_normal((N, 5, 8))
+    cameras = np.tile([4, 1], (N, 1))
+    shown = 3 * views[np.arange(N)[:, None], cameras]
+    for of in (cameras, None):
+        assert (baselines.retrieved_shape(shown[::2], views, None if of is None else of[::2]) == TARGETS[::2]).all()
+    turned = np.roll(views, 1, axis=1)  # the same views, each from another camera
+    assert (baselines.retrieved_shape(shown, turned, None) == TARGETS).all()
+    assert (baselines.retrieved_shape(shown, turned, (cameras + 1) % 5) == TARGETS).all()
+    assert (baselines.retrieved_shape(shown, turned, cameras) != TARGETS).any()
     assert baselines.oracle_shape(np.array([[3.0, 1.0], [0.5, 2.0]])).tolist() == [1, 0]
     assert baselines.anchor_shape(3).tolist() == [0, 0, 0]
     drawn = baselines.random_shape(500, 4, np.random.default_rng(0))

@@ -3,8 +3,6 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from flowsdf.evaluation.diagnostics import cosine
-
 Choice = Int[np.ndarray, " n"]  # one training shape per input
 
 
@@ -18,9 +16,17 @@ def random_shape(count: int, training: int, rng: np.random.Generator) -> Choice:
     return rng.integers(training, size=count)
 
 
-def retrieved_shape(features: Float[np.ndarray, "n d"], training: Float[np.ndarray, "m d"]) -> Choice:
-    """The training shape whose image feature is nearest by cosine."""
-    return cosine(features, training).argmax(1)
+def retrieved_shape(
+    views: Float[np.ndarray, "n k d"], training: Float[np.ndarray, "m v d"], cameras: Int[np.ndarray, "n k"] | None
+) -> Choice:
+    """The training shape whose views have, on average, the highest cosine with the given ones.
+
+    A view is held against that of the same camera among the ``v``, or, if ``cameras`` is None, against the most alike.
+    """
+    ours, theirs = (of / np.linalg.norm(of, axis=-1, keepdims=True) for of in (views, training))
+    alike = np.einsum("nkd,mvd->nkmv", ours, theirs, optimize=True)
+    best = alike.max(-1) if cameras is None else np.take_along_axis(alike, cameras[..., None, None], -1)[..., 0]
+    return best.mean(1).argmax(1)
 
 
 def oracle_shape(distances: Float[np.ndarray, "n m"]) -> Choice:

@@ -34,7 +34,7 @@ def numbers(claim: Claim, names: Sequence[str], values: list[np.ndarray], report
 
 
 def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
-    """Whether the first metric lies on the claimed side of the second, over seeds and shapes."""
+    """Whether the first metric lies on the claimed side of the second, over seeds."""
     difference = (a - b) * (-1 if ">" in claim.relation[:1] else 1)
     by_seed = difference.reshape(len(difference), -1)
     wins, runs = by_seed.mean(1) < 0, len(by_seed)

@@ -78,6 +78,12 @@ def text(values: tuple | list) -> str:
     )
 
 
+def fired(values: list) -> str:
+    """What detectors say, side by side; of several seeds, in how many they do."""
+    words = {1.0: "yes", 0.0: "no", None: "-"}
+    return " / ".join(f"{sum(v):.0f} of {len(v)}" if isinstance(v, list) else words.get(v, text([v])) for v in values)
+
+
 def row(claim: Claim, reports: Path) -> dict[str, Any]:
     """One claim with its verdict and what it rests on."""
     folder = reports / claim.chapter
@@ -87,6 +93,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         metrics |= more["metrics"]
         run = run._replace(seeds=len(more["seeds"]), started=datetime.fromisoformat(more["started"]))
     verdict = judge(claim, metrics, run)
+    shown = fired if claim.test == "detector" else text
     return {
         "id": claim.id,
         "chapter": claim.chapter,
@@ -94,7 +101,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         "source": claim.source,
         "type": claim.type,
         "reported": text(claim.reported),
-        "measured": text([metrics.get(name) for name in claim.metric]) if metrics else "",
+        "measured": shown([metrics.get(name) for name in claim.metric]) if metrics else "",
         "verdict": verdict.name,
         "scale": verdict.scale,
         "reason": "; ".join(filter(None, (verdict.reason, claim.caveat if run else ""))),

@@ -139,11 +139,12 @@ def story(folder: Path) -> list[str]:
 
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
     """What a page's title block says about its run: (name, value), unescaped."""
+    ours = ", trained here" if run["encoder"].startswith("flowsdf-") else ""
     commit = f"{run['commit']}{' with uncommitted changes' if run['dirty'] else ''}"
     return [
         ("Profile", run["profile"]),
         ("Data", run["data"]),
-        ("Encoder", f"{run['encoder']} {run['encoder_hash'][:12]}".strip() or "not used"),
+        ("Encoder", f"{run['encoder']} {run['encoder_hash'][:12]}{ours}".strip() or "not used"),
         ("Commit", commit),
         ("Ended", run["ended"]),
         ("Time", f"{run['seconds']:.0f} s on {run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}"),

@@ -44,17 +44,18 @@ def inputs(features: Float[Tensor, "b v d"], cameras: Float[Tensor, "v 3"], *, v
 
 
 def training_choices(
-    given: Views, seen: Float[Tensor, "s v d"], distances: Float[np.ndarray, "n m"], *, seed: int
+    given: Inputs, seen: Float[Tensor, "s v d"], distances: Float[np.ndarray, "n m"], *, seed: int
 ) -> dict[str, Int[np.ndarray, " n"]]:
     """Which training shape each trivial answer returns, from the views a model gets; ``distances`` are the true ones.
 
-    Retrieval compares the mean feature of the given views with every training shape's mean over all its views.
+    Retrieval is told the poses, as the model is, and holds each view against the one from the same camera.
     """
-    shown = (given.features * given.mask[..., None]).sum(1) / given.mask.sum(1, keepdim=True)
+    shown, training = given.several.features.numpy(), seen.numpy()
     return {
         "anchor": baselines.anchor_shape(len(shown)),
         "random shape": baselines.random_shape(len(shown), len(seen), np.random.default_rng(seed)),
-        "retrieval": baselines.retrieved_shape(shown.numpy(), seen.mean(1).numpy()),
+        "retrieval": baselines.retrieved_shape(shown, training, given.chosen.numpy()),
+        "retrieval without poses": baselines.retrieved_shape(shown, training, None),
         "oracle": baselines.oracle_shape(distances),
     }
 

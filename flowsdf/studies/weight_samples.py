@@ -99,6 +99,11 @@ def scores(
     return pd.DataFrame(table)
 
 
+def good(table: pd.DataFrame) -> pd.Series:
+    """Which rows of ``scores`` are good: fewer than a tenth failed, hard to tell from shapes, and near to some."""
+    return (table.failed < 0.1 * table.n) & (table["1-nna mean"] < 0.75) & (table.new < 1.25)
+
+
 def gallery(
     rows: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, *, count: int, resolution: int
 ) -> tuple[list[Mesh], list[str], int]:
