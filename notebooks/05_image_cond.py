@@ -95,10 +95,8 @@ for name, shapes in families.items():
         | {"low": gain.low, "high": gain.high, "IoU with noise": ious[2].mean()}
     )
 errors = pd.DataFrame(lines).set_index("family")
-caption = (
-    "Cosine to the own decoder, relative error, IoU of the answers, what they gain on the mean of all weights (95 %, "
-)
-caption += "paired by shape), and IoU of the true weights with as much noise."
+caption = "Cosine to the own decoder, relative error, IoU of the answers, what they gain on the mean of all weights "
+caption += "(95 %, paired by shape), and IoU of the true weights with as much noise."
 helps = [f"with {name}s" for name in families if errors.low[name] > 0.01]
 results.save_table(chapter, errors.reset_index(), "errors", caption=caption)
 by = table.set_index("run")

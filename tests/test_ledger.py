@@ -7,7 +7,7 @@ import pandas as pd
 import toy_report
 
 from flowsdf.report.freshness import read_json
-from flowsdf.report.ledger import by_section, load_claims, row
+from flowsdf.report.ledger import by_section, fired, load_claims, row
 from flowsdf.report.places import ROOT, Places
 from flowsdf.report.results import write_json
 
@@ -17,6 +17,10 @@ def test_every_claim_has_a_section() -> None:
     parts = by_section(rows)
     assert "Others" not in parts and sum(map(len, parts.values())) == len(rows)
     assert list(by_section(pd.DataFrame({"id": ["W1", "X1", "D2"]})))[-1] == "Others"
+
+
+def test_detectors_are_told_in_words() -> None:
+    assert fired([1.0, 0.0, None, [1.0, 0.0, 1.0]]) == "yes / no / - / 2 of 3"
 
 
 def test_a_caveat_stands_beside_the_verdict_and_does_not_change_it() -> None:
