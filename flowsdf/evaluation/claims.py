@@ -18,7 +18,7 @@ class Claim(NamedTuple):
     run can be judged, over ``seeds`` it takes several. ``margin`` is a share of the reported value, ``tolerance`` its
     absolute replacement. ``controls`` are a positive and a negative one. ``needs`` is what a test at the reported scale
     takes, where a smaller run cannot refute the claim; ``device`` is where absolute times were measured. ``caveat`` is
-    what a reader should know beside any verdict of a run at reduced scale.
+    what a reader should know beside any verdict of a run.
     """
 
     id: str

@@ -80,7 +80,7 @@ def text(values: tuple | list) -> str:
 
 def fired(values: list) -> str:
     """What detectors say, side by side; of several seeds, in how many they do."""
-    words = {1.0: "yes", 0.0: "no", None: "-"}
+    words = {1.0: "yes", 0.0: "no"}
     return " / ".join(f"{sum(v):.0f} of {len(v)}" if isinstance(v, list) else words.get(v, text([v])) for v in values)
 
 
