@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
+_AT_START = {path: path.stat().st_mtime_ns for path in PACKAGE.rglob("*.py")}
 _APART = ("flowsdf.evaluation", "flowsdf.report", "flowsdf.data.executor")  # read results, or say where tasks run
 
 
@@ -36,7 +37,12 @@ def _file(name: str) -> Path | None:
 
 @cache
 def _read(path: Path) -> tuple[str, list[str]]:
-    """The dump of a file's syntax without docstrings, and the names it imports, also inside functions."""
+    """The dump of a file's syntax without docstrings, and the names it imports, also inside functions.
+
+    RuntimeError for a file that was edited since this process began: what runs would not be what is hashed.
+    """
+    if path.stat().st_mtime_ns != _AT_START.get(path, path.stat().st_mtime_ns):
+        raise RuntimeError(f"{path.name} was edited while this was running: start it again")
     tree = ast.parse(path.read_bytes())
     imported: list[str] = []
     for node in ast.walk(tree):

@@ -84,7 +84,7 @@ runs = fits.fit_all(
             pershape.fit_decoders,
             (points[:count], sdf[:count], start),
             common | kind | {"steps": steps, "rate": of},
-            keys | {"start": name, "shapes": str(count)},
+            keys | {"start": name, "shapes": str(count)} | {n: a.facts["fingerprint"] for n, a in anchors.items()},
         )
         for name, (kind, start, of, count) in plan.items()
     },

@@ -89,7 +89,7 @@ choices = study.training_choices(given, seen, distances, seed=seed)
 some = list(range(0, len(train), max(1, len(train) // examples)))[:examples]
 searched = [*objects, *(train[i] for i in some)]
 numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
-inputs = model.keys | {e.name: e.stages["sdf"].key for e in searched}
+inputs = model.keys | {f"{i}": e.stages["sdf"].key for i, e in enumerate(searched)}
 data_of = model.tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, searched))
 best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=inputs)
 best = best.tensors["latents"].to(model.codes.device)

@@ -81,6 +81,15 @@ def test_order_does_not_matter_and_names_do(hashed):
     assert hashed(*both) == hashed(*both[::-1]) != hashed(both[0])
 
 
+def test_a_file_edited_while_this_runs_is_refused(hashed, tmp_path, monkeypatch):
+    first, path = hashed(), tmp_path / "flowsdf" / "models" / "net.py"
+    monkeypatch.setattr(fingerprint, "_AT_START", {path: 0})
+    with pytest.raises(RuntimeError, match=r"net\.py was edited while this was running: start it again"):
+        hashed()
+    monkeypatch.setattr(fingerprint, "_AT_START", {})
+    assert hashed() == first
+
+
 def test_the_real_modules_have_different_fingerprints():
     names = ("flowsdf.data.sdf", "flowsdf.data.views", "flowsdf.geometry.watertight", "flowsdf.data.reference_sdf")
     assert len({fingerprint.source_fingerprint(name) for name in names}) == len(names)

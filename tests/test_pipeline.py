@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from broken_meshes import broken_bytes, prism, write_broken, write_good
+from broken_meshes import CORNERS, broken_bytes, gltf, prism, scene, write_broken, write_good
 from transformers import Dinov2Config, Dinov2Model
 
 from flowsdf.conventions import Mesh
@@ -274,6 +274,35 @@ def test_what_an_interrupted_run_finished_is_kept(tmp_path, light, monkeypatch):
     light.clear()
     monkeypatch.setattr(pipeline, "run_tasks", here)
     assert all(map(usable, prepare(folder_source(meshes), out, samples=50))) and light == ["obj_0002"]
+
+
+def test_what_an_interrupted_run_left_half_made_is_made_again(tmp_path, light, monkeypatch):
+    meshes, out, here = folder_of(tmp_path / "in", 2), tmp_path / "out", pipeline.run_tasks
+    first = prepare(folder_source(meshes), out, samples=50)
+    before = read_samples(out, first)[0]
+
+    def stopped(function, tasks, **settings):
+        function(tasks[0])  # its files are written, and nobody is told
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "run_tasks", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(folder_source(meshes), out, samples=60)
+    monkeypatch.setattr(pipeline, "run_tasks", here)
+    np.testing.assert_array_equal(read_samples(out, prepare(folder_source(meshes), out, samples=50))[0], before)
+
+
+def test_a_gltf_is_made_again_when_a_file_beside_it_changes(tmp_path, light):
+    meshes, out = folder_of(tmp_path / "in", 1), tmp_path / "out"
+    (meshes / "split.gltf").write_bytes(gltf("split.bin"))
+    assert codes(prepare(folder_source(meshes), out, samples=50)) == {"split.gltf": "missing_file"}
+    light.clear()
+    (meshes / "split.bin").write_bytes(scene()[1])
+    entries = prepare(folder_source(meshes), out, samples=50)
+    assert codes(entries) == {} and light == [next(e.name for e in entries if e.file == "split.gltf")]
+    light.clear()
+    (meshes / "split.bin").write_bytes(scene(vertices=CORNERS * [1, 1, 3])[1])
+    assert prepare(folder_source(meshes), out, samples=50) != entries and len(light) == 1
 
 
 def test_an_unreadable_manifest_costs_its_stages_but_stops_nothing(tmp_path, light):

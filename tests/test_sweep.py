@@ -90,6 +90,11 @@ def test_every_cell_runs_once_and_is_not_run_again(where: Places, capsys: pytest
     assert marks == {path: path.stat().st_mtime_ns for path in marks}
     found = sweep.read(where)
     assert found.own and found.current and found.scores.equals(scores)
+    smaller = where.root / "params" / "smoke" / "sweep.yaml"
+    smaller.write_text("victim: another\n")
+    assert not sweep.read(where).current
+    smaller.unlink()
+    assert sweep.read(where).current
     notebook = where.notebook("13_generalisation")
     notebook.write_text(notebook.read_text() + "# changed\n")
     assert not sweep.read(where).current

@@ -24,7 +24,7 @@ from flowsdf.data.manifest import (
     write_manifest,
 )
 from flowsdf.data.sources import RawShape, folder_of
-from flowsdf.data.stages import Job, finished, key_of, prepare_shape, sdf_backend, stage_keys
+from flowsdf.data.stages import Job, beside, finished, key_of, prepare_shape, sdf_backend, stage_keys
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.mesh import sample_surface
 
@@ -40,7 +40,8 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
     entries = _resumed(number_shapes(shapes), folder)
     paths = {shape.uid: shape.path for shape in shapes}
     root = folder_of(shapes, folder)
-    jobs = [Job(e, paths[e.uid], root, folder, stage_keys(e, backend, samples), backend, samples) for e in entries]
+    keys = [stage_keys(e, backend, samples, others=beside(paths[e.uid], root)) for e in entries]
+    jobs = [Job(e, paths[e.uid], root, folder, k, backend, samples) for e, k in zip(entries, keys, strict=True)]
 
     def keep(number: int, outcome: dict[str, Stage] | Rejected) -> None:
         if isinstance(outcome, Rejected):
@@ -53,6 +54,12 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
         write_manifest(folder / "manifest.json", entries)
 
     waiting = [number for number, job in enumerate(jobs) if not finished(job)]
+    for number in waiting:  # what is about to be overwritten must not count as done if this is interrupted
+        of = entries[number].stages.items()
+        current = {name: stage for name, stage in of if stage.key == keys[number].get(name, stage.key)}
+        entries[number] = entries[number]._replace(stages=current)
+    if waiting:
+        write_manifest(folder / "manifest.json", entries)
     run_tasks(
         prepare_shape,
         [jobs[number] for number in waiting],
@@ -79,6 +86,11 @@ def add_features(entries: Sequence[Entry], folder: Path, *, progress: Callable =
     keys = {e.index: key_of(e.stages["views"].key, weights, source) for e in entries if usable(e)}
     stale = [e for e in entries if e.index in keys and not _has_features(e, folder, keys[e.index])]
     encoder, entries = load_encoder() if stale else None, list(entries)
+    for entry in stale:  # what is about to be overwritten must not count as done if this is interrupted
+        stages = {name: stage for name, stage in entry.stages.items() if name != "features"}
+        entries[entry.index] = entry._replace(stages=stages)
+    if stale:
+        write_manifest(folder / "manifest.json", entries)
     for entry in progress(stale):
         began = time.perf_counter()
         features = encode(read_images(folder, entry), encoder)

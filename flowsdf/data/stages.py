@@ -41,9 +41,21 @@ def sdf_backend() -> str:
     return backend
 
 
-def stage_keys(entry: Entry, backend: str, samples: int) -> dict[str, str]:
-    """A hash for each stage that changes with its parameters, its input or the source that computes it."""
-    closing = key_of(entry.sha256, source_fingerprint("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
+def beside(path: Path, root: Path) -> str:
+    """A hash that changes with the files that a .gltf may name, all others below ``root``; a .glb is taken as whole."""
+    if path.suffix.lower() != ".gltf":
+        return ""
+    others = sorted(other for other in root.rglob("*") if other.suffix.lower() != ".gltf" and other.is_file())
+    stats = [(str(other.relative_to(root)), other.stat()) for other in others]
+    return key_of(*(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
+
+
+def stage_keys(entry: Entry, backend: str, samples: int, *, others: str = "") -> dict[str, str]:
+    """A hash for each stage that changes with its parameters, its input or the source that computes it.
+
+    ``others`` is the hash of further files that the mesh may be made of.
+    """
+    closing = key_of(entry.sha256 + others, source_fingerprint("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
     module = "flowsdf.data.sdf" if backend == "exact" else "flowsdf.data.reference_sdf"
     return {
         "watertight": closing,

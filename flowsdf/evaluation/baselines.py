@@ -24,9 +24,11 @@ def retrieved_shape(
     A view is held against that of the same camera among the ``v``, or, if ``cameras`` is None, against the most alike.
     """
     ours, theirs = (of / np.linalg.norm(of, axis=-1, keepdims=True) for of in (views, training))
-    alike = np.einsum("nkd,mvd->nkmv", ours, theirs, optimize=True)
-    best = alike.max(-1) if cameras is None else np.take_along_axis(alike, cameras[..., None, None], -1)[..., 0]
-    return best.mean(1).argmax(1)
+    if cameras is None:
+        alike = [np.einsum("kd,mvd->mkv", of, theirs, optimize=True).max(-1).mean(1) for of in ours]
+    else:
+        alike = [np.einsum("kd,mkd->m", of, theirs[:, at]) for of, at in zip(ours, cameras, strict=True)]
+    return np.argmax(alike, axis=1)
 
 
 def oracle_shape(distances: Float[np.ndarray, "n m"]) -> Choice:

@@ -169,9 +169,9 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.Da
 
 
 def code_now(where: Places) -> str:
-    """The hash of the swept notebook and of the library files it imports, as they are."""
+    """The hash of the swept notebook, the library files it imports, and its parameters and those of the data."""
     text = where.notebook(CHAPTER).read_text(encoding="utf-8")
-    return digest_json([digest(text), sources(where.root, text)])
+    return digest_json([digest(text), sources(where.root, text), _own_values(where), parameters(where, DATA)])
 
 
 class Sweep(NamedTuple):
@@ -180,18 +180,18 @@ class Sweep(NamedTuple):
     cells: pd.DataFrame
     scores: pd.DataFrame
     own: bool  # of this run, not of the published one
-    current: bool  # of this very code
+    current: bool  # of this very code, and of its parameters
 
 
 def read(where: Places) -> Sweep:
     """A run's own sweep, or else that of the published laptop run; Failed where there is none with a finished cell."""
-    published = where._replace(profile="laptop", data="procedural", seed=None).published
-    for folder in (where.reports / "sweep", published / "sweep"):
+    laptop = where._replace(profile="laptop", data="procedural", seed=None)
+    for run, folder in ((where, where.reports / "sweep"), (laptop, laptop.published / "sweep")):
         if (folder / "scores.csv").is_file():
             cells, scores = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
             if len(scores):
                 made_by = read_json(folder / "code.json").get("code")
-                return Sweep(cells, scores, folder.parent == where.reports, made_by == code_now(where))
+                return Sweep(cells, scores, folder.parent == where.reports, made_by == code_now(run))
     raise Failed('no sweep, neither of this run nor published: make sweep COUNTS="20 64 128" SEEDS="0 1 2"')
 
 
