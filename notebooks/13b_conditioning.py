@@ -43,11 +43,12 @@ import pandas as pd
 import torch
 
 from flowsdf.data import artefacts, features
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures
 from flowsdf.studies import conditioning, deepsdf, depth_estimate, generalisation, image_to_latent, scoring
 from flowsdf.studies import unseen as study
-from flowsdf.studies.gains import gain_metrics, gains
+from flowsdf.studies.gains import gain_metrics, gains, recalled_codes
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("13b_conditioning", globals())
@@ -114,7 +115,7 @@ lines = []
 for who, part in {"training shapes": slice(count), "unseen shapes": slice(count, None)}.items():
     for what, maps in {"estimate": guessed, "mean map": mean.expand_as(true)}.items():
         error = depth_estimate.map_errors(maps[part], true[part])
-        lines.append((who, what, len(error), *generalisation.interval(error, seed=seed)))
+        lines.append((who, what, len(error), *shapes_interval(error, seed=seed)))
 errors = pd.DataFrame(lines, columns=["of", "maps", "n", "error", "low", "high"])
 caption = "Root mean square error of 16 x 16 depths (the object's radius is 1, the ground -1); 95 % over shapes."
 results.save_table(chapter, errors, "estimate", caption=caption)
@@ -182,8 +183,8 @@ results.save_table(chapter, scoring.summary(scores), "summary", caption=caption)
 # never saw is another matter.
 
 # %%
-recalled = conditioning.recalled(predictors, given, cameras, codes, views=most, seed=seed)
-read = [(name, fitted[name].facts["loss"], *generalisation.interval(own, seed=seed)) for name, own in recalled.items()]
+recalled = recalled_codes(predictors, given, cameras, codes, views=most, seed=seed)
+read = [(name, fitted[name].facts["loss"], *shapes_interval(own, seed=seed)) for name, own in recalled.items()]
 table = pd.DataFrame(read, columns=["told", "training loss", "recall cosine", "low", "high"])
 caption = f"{count} training shapes: the loss at the end, and the cosine of recalled codes to their own."
 results.save_table(chapter, table, "recall", caption=caption)

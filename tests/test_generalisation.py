@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from flowsdf.data.faults import Failed
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.studies import generalisation, shape_count
 
 OURS = "diffusion, 8 views"
@@ -38,7 +39,7 @@ def test_a_gain_is_found_with_its_sign_for_every_score() -> None:
 def test_the_interval_of_few_shapes_covers() -> None:
     for count in (3, 15):
         drawn = [np.random.default_rng(i).normal(1.0, 0.3, count) for i in range(400)]
-        limits = [generalisation.interval(values, seed=0)[1:] for values in drawn]
+        limits = [shapes_interval(values, seed=0)[1:] for values in drawn]
         assert np.mean([low <= 1.0 <= high for low, high in limits]) > 0.9
 
 

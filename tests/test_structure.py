@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flowsdf.report.freshness import imported
+from flowsdf.report.freshness import imported, sources
 from flowsdf.report.parameters import cells, declared
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,7 @@ HEAVY = (
 )
 FILE_LINES, FUNCTION_LINES, MEAN_LINES, NINETY_LINES = 240, 56, 12.0, 22.0
 NOTEBOOK_LINES, SHARED_LINES = 150, 8
+FITS, SCORING = ("fits.Job", "fits.fit"), ("scoring", "unseen", "generalisation", "gains", "weight_answers")
 
 
 def floor(part: str) -> int:
@@ -111,3 +112,19 @@ def test_notebooks_share_no_passage() -> None:
 
     shared = [(a.stem, b.stem) for a, b in combinations(NOTEBOOKS, 2) if passages(a) & passages(b)]
     assert not shared
+
+
+def fitted_by(path: Path) -> set[str]:
+    """The modules whose functions a notebook hands to ``fits``."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    froms = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    known = {alias.asname or alias.name: f"{node.module}.{alias.name}" for node in froms for alias in node.names}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) in FITS]
+    return {known[ast.unparse(call.args[0]).split(".")[0]] for call in calls}
+
+
+def test_what_only_scores_is_no_part_of_what_a_fit_is_stored_under() -> None:
+    modules = {module for path in NOTEBOOKS for module in fitted_by(path)}
+    assert len(modules) > 8
+    for module in modules:
+        assert not {f"flowsdf/studies/{name}.py" for name in SCORING} & set(sources(ROOT, f"import {module}")), module

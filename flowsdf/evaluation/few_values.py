@@ -4,7 +4,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from flowsdf.evaluation.intervals import Interval
+from flowsdf.evaluation.intervals import Interval, bootstrap_interval
+
+FEW = 8  # values, below which a bootstrap is too narrow
 
 
 def student_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) -> Interval:
@@ -12,6 +14,11 @@ def student_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) ->
     values = np.asarray(values, np.float64)
     mean, half = float(values.mean()), _half_width(values, level)
     return Interval(mean, mean - half, mean + half)
+
+
+def shapes_interval(values: Float[np.ndarray, " n"], *, seed: int) -> Interval:
+    """A mean with its 95 % interval over shapes: a bootstrap, Student's t below eight shapes, NaN for a single one."""
+    return bootstrap_interval(values, seed=seed) if len(values) >= FEW else student_interval(values)
 
 
 def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: float = 0.95) -> Interval:

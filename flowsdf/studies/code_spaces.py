@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.conventions import Surface
-from flowsdf.evaluation.few_values import share_interval, student_interval
+from flowsdf.evaluation.few_values import shapes_interval, share_interval, student_interval
 from flowsdf.evaluation.intervals import Interval
 from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1
 from flowsdf.studies.deepsdf import AutoDecoder, path, tensors_of, train_codes
-from flowsdf.studies.generalisation import interval
 from flowsdf.train.loop import generator_at
 
 SPACES = ("plain", "Gaussian", "sphere", "blended")
@@ -193,11 +192,11 @@ def comparison(
             table: values[values.row == name].iou.to_numpy() for table, values in (("own", own), ("all", scores))
         }
         intervals = {
-            "own codes, IoU": interval(reached["own"], seed=seed),
+            "own codes, IoU": shapes_interval(reached["own"], seed=seed),
             "midpoints of one piece": between.loc[name, ["midpoints", "midpoints low", "midpoints high"]],
             "largest step": between.loc[name, ["largest step", "largest step low", "largest step high"]],
-            "error of predicted codes": interval(error, seed=seed),
-            "unseen, IoU": interval(reached["all"], seed=seed),
+            "error of predicted codes": shapes_interval(error, seed=seed),
+            "unseen, IoU": shapes_interval(reached["all"], seed=seed),
         }
         if name in gained.index:
             intervals["gain on plain"] = gained.loc[name, ["gain", "low", "high"]]

@@ -15,8 +15,6 @@ from flowsdf.data.executor import map_tasks
 from flowsdf.data.features import Encoder, encode, load_encoder
 from flowsdf.data.manifest import Entry
 from flowsdf.geometry.camera import fibonacci_sphere
-from flowsdf.studies.generalisation import by_views, views_row
-from flowsdf.studies.image_to_latent import Predictor
 
 COARSE = 16  # pixels a side of a depth map that is given as it is
 
@@ -84,20 +82,3 @@ def pictures(folder: Path, entries: Sequence[Entry], *, view: int, of: int) -> l
         depths = depth_maps(read_mesh_artefact(folder, entry), fibonacci_sphere(of)[[view]])
         shown += [read_images(folder, entry)[view], as_images(depths)[0], as_images(normal_maps(depths))[0]]
     return shown
-
-
-def recalled(
-    predictors: dict[str, Predictor],
-    given: dict[str, Float[Tensor, "s v _"]],
-    cameras: Float[Tensor, "v 3"],
-    codes: Float[Tensor, "s d"],
-    *,
-    views: int,
-    seed: int,
-) -> dict[str, Float[np.ndarray, " s"]]:
-    """The cosine of each training shape's code to the one predicted from its views, by what the model is told."""
-    found = {}
-    for name, predictor in predictors.items():
-        answer = by_views(predictor, given[name][: len(codes)], cameras, [views], seed=seed)[views_row(views)]
-        found[name] = torch.cosine_similarity(answer, codes, dim=-1).cpu().numpy()
-    return found

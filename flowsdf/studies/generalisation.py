@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
@@ -13,8 +12,7 @@ from flowsdf.conventions import Surface
 from flowsdf.data.artefacts import read_samples
 from flowsdf.data.features import Encoder
 from flowsdf.data.manifest import Entry
-from flowsdf.evaluation.few_values import student_interval
-from flowsdf.evaluation.intervals import Interval, bootstrap_interval
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore, surfaces
 from flowsdf.studies.export import load_model
@@ -23,7 +21,6 @@ from flowsdf.studies.unseen import inputs
 from flowsdf.train import checkpoint
 from flowsdf.train.fits import fit
 
-FEW = 8  # shapes, below which a bootstrap is too narrow
 BETTER = {"iou": 1, "chamfer_l1": -1, "f_005": 1}  # the sign that makes more of a score better
 DECODER = {"width": 512, "depth": 8, "shapes_per_step": 4, "points_per_step": 256, "ema": 0.998}
 DECODER |= {"decoder_rate": 5e-4, "latent_rate": 1e-3}
@@ -115,7 +112,7 @@ def advantage(
         table = wide(group, score)
         gained = BETTER[score] * (table[ours] - table[other]).to_numpy()
         means = table[ours].mean(), table[other].mean()
-        lines.append((name, len(gained), score, *means, *interval(gained, seed=seed), int((gained > 0).sum())))
+        lines.append((name, len(gained), score, *means, *shapes_interval(gained, seed=seed), int((gained > 0).sum())))
     return pd.DataFrame(lines, columns=["objects", "n", "score", "model", other, "gain", "low", "high", "ahead"])
 
 
@@ -130,7 +127,9 @@ def shares_of_error(scores: pd.DataFrame, ours: str, *, seed: int) -> pd.DataFra
     for name, group in _groups(scores, "split"):
         table = wide(group, "iou")
         for part, (before, after) in steps.items():
-            lines.append((name, len(table), part, *interval((table[before] - table[after]).to_numpy(), seed=seed)))
+            lines.append(
+                (name, len(table), part, *shapes_interval((table[before] - table[after]).to_numpy(), seed=seed))
+            )
     return pd.DataFrame(lines, columns=["objects", "n", "lost by", "IoU", "low", "high"])
 
 
@@ -143,11 +142,6 @@ def extremes(scores: pd.DataFrame, ours: str, other: str, count: int, *, score: 
 
 def _groups(scores: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
     return [("all", scores), *scores.groupby(column, sort=False)]
-
-
-def interval(values: Float[np.ndarray, " n"], *, seed: int) -> Interval:
-    """A mean with its 95 % interval over shapes: a bootstrap, Student's t below eight shapes, NaN for a single one."""
-    return bootstrap_interval(values, seed=seed) if len(values) >= FEW else student_interval(values)
 
 
 def from_built_in_shapes(encoder: Encoder, views: Views, *, seed: int, resolution: int) -> list[Surface]:
