@@ -55,6 +55,23 @@ def test_evidence_of_other_code_does_not_count(where: Places) -> None:
     assert evidence_for(where.reports, "00_first") == {}
 
 
+def test_evidence_counts_while_only_prose_changes_and_not_when_what_it_follows_does(where: Places) -> None:
+    kept = json.loads(gather(where, "99_second", [1, 2]).read_text())
+    for chapter in ("00_first", "99_second"):
+        path = where.reports / chapter / "run.json"
+        run = read_json(path)
+        write_json(path, run | {"depends": run["depends"] | {"notebook": "other prose"}})
+        assert evidence_for(where.reports, "99_second") == kept
+    path = where.reports / "00_first" / "run.json"
+    for name in ("code", "sources", "data", "switches", "encoder"):
+        run = read_json(path)
+        write_json(path, run | {"depends": run["depends"] | {name: "another"}})
+        assert evidence_for(where.reports, "99_second") == {}
+        write_json(path, run)
+    write_json(path, run | {"parameters": run["parameters"] | {"radius": 2.0}})
+    assert evidence_for(where.reports, "99_second") == {}
+
+
 def test_a_seed_that_has_not_finished_is_named(where: Places) -> None:
     with pytest.raises(Failed, match="not finished with seed 7: make evidence CH=00_first SEEDS=7"):
         gather(where, "00_first", [1, 7])

@@ -23,7 +23,7 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
         if not sealed(folder) or (folder / "failure.json").exists():
             raise Failed(f"{chapter} has not finished with seed {seed}: make evidence CH={chapter} SEEDS={seed}")
     runs = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
-    codes = {seed: code_of(run) for seed, run in runs.items()}
+    codes = {seed: code_of(folder) for seed, folder in folders.items()}
     other = [seed for seed, code in codes.items() if code != codes[seeds[0]]]
     if other:
         raise Failed(f"{chapter} with seed {other[0]} is of other code or parameters: make evidence CH={chapter} again")
@@ -44,14 +44,18 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
 
 def evidence_for(reports: Path, chapter: str) -> dict[str, Any]:
     """What was gathered for a chapter by the code and parameters of its own run; empty when nothing was."""
-    found, run = read_json(reports / "evidence" / f"{chapter}.json"), read_json(reports / chapter / "run.json")
-    return found if found and run and found["code"] == code_of(run) else {}
+    found = read_json(reports / "evidence" / f"{chapter}.json")
+    return found if found and found["code"] == code_of(reports / chapter) else {}
 
 
-def code_of(run: dict[str, Any]) -> str:
-    """The hash of a run's notebook, library and parameters but for its seed."""
+def code_of(folder: Path) -> str:
+    """The hash of all that made a chapter's results but prose and the seed, of the chapters it follows as well."""
+    run = read_json(folder / "run.json")
+    if not run:
+        return ""
     depends, parameters = run["depends"], {k: v for k, v in run["parameters"].items() if k != "seed"}
-    return digest_json([depends["notebook"], depends["sources"], parameters])
+    made_by = [depends.get(name) for name in ("code", "sources", "data", "switches", "encoder")]
+    return digest_json([made_by, parameters, {name: code_of(folder.parent / name) for name in depends["after"]}])
 
 
 def main(words: list[str] | None = None) -> int:

@@ -85,6 +85,7 @@ def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]
     files = [name for name in after if (where.root / name).is_file()]
     return {
         "notebook": digest(source),
+        "code": digest("\n".join(line for line in source.splitlines() if not line.startswith("#"))),
         "parameters": digest_json(values),
         "sources": digest_json(sources(where.root, source)),
         "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
