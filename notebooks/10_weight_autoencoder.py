@@ -35,8 +35,9 @@ import seaborn as sns
 import torch
 from matplotlib import pyplot as plt
 
-from flowsdf.data import features
+from flowsdf.data import artefacts, features
 from flowsdf.evaluation import collapse, diagnostics
+from flowsdf.evaluation.topology import telling
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
 from flowsdf.studies import weight_autoencoder as study
@@ -184,14 +185,15 @@ results.say(
 )
 
 # %%
-kinds = ["coffee_table", "wagon_wheel", "turkey", "snowman", "bottle", "wolf"]
-which = [next((i for i, e in enumerate(shapes.entries) if e.category == kind), None) for kind in kinds]
-which = [i for i in which if i is not None] or [0, len(vectors) - 1]
+chosen = telling([artefacts.read_mesh_artefact(chapter.artifacts_of("00_data"), e) for e in shapes.entries])
+which, kinds = zip(*((i, kind) for kind, numbers in chosen.items() for i in numbers), strict=True)
 rows = {"own decoder": vectors} | {n: back[n] for n in ("autoencoder, 128", "autoencoder, short", "mean of all")}
-titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in which]
-drawn = weight_answers.meshes(rows, shapes, which, resolution)
-figure = figures.mesh_grid(drawn, titles, columns=len(which), size=1.8)
-results.save_figure(chapter, figure, "meshes", caption="What comes back: thin, of many parts, convex.", key=True)
+titles = [f"{shapes.entries[i].category}: {kind}" for i, kind in zip(which, kinds, strict=True)]
+titles += [f"{name}: {shapes.entries[i].category}" for name in list(rows)[1:] for i in which]
+figure = figures.mesh_grid(weight_answers.meshes(rows, shapes, which, resolution), titles, columns=len(which), size=1.8)
+results.save_figure(
+    chapter, figure, "meshes", caption="The decoders of six shapes above, and what comes back.", key=True
+)
 
 # %% [markdown]
 # ## Diffusion on the codes

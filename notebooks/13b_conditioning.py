@@ -141,7 +141,9 @@ inputs |= {"geometry": told.facts["fingerprint"], "depth": guess.facts["fingerpr
 colours = torch.as_tensor(artefacts.read_features(folder, every))[:, chosen]
 given = conditioning.conditions(colours, told.tensors | guess.tensors)
 jobs = {
-    name: fits.Job(image_to_latent.fit_predictor, (codes.cpu(), seen[:count], cameras), settings, inputs)
+    name: fits.Job(
+        image_to_latent.fit_predictor, (codes.cpu(), seen[:count], cameras), settings, inputs | {"told": name}
+    )
     for name, seen in given.items()
 }
 fitted = fits.fit_all(jobs, store=store)

@@ -1,5 +1,6 @@
 """Chapters run in fresh kernels, are skipped when nothing changed, and end cleanly whatever happens."""
 
+import ast
 import fcntl
 import json
 import shutil
@@ -14,6 +15,8 @@ import toy_report
 
 from flowsdf.report.freshness import fresh, imported, inputs, read_json, sources
 from flowsdf.report.places import Places
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -113,6 +116,21 @@ def test_sources_follow_imports(tmp_path: Path) -> None:
     names = ["__init__.py", "a.py", "b.py", "deep/__init__.py", "deep/c.py", "deep/weights.safetensors"]
     assert list(found) == [f"lib/{name}" for name in names]
     assert imported("from ..x import y", "p.q.r") == {"p.q.x", "p.q.x.y"}
+
+
+def test_no_import_of_this_project_is_missed() -> None:
+    for path in [*ROOT.glob("flowsdf/**/*.py"), *ROOT.glob("notebooks/*.py"), *ROOT.glob("tests/*.py")]:
+        text = path.read_text(encoding="utf-8")
+        named: set[str] = set()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+            if isinstance(node, ast.ImportFrom):
+                base = ".".join(filter(None, ["p.q"[: 5 - 2 * node.level] if node.level else "", node.module]))
+                named |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+        assert not named - imported(text, "p.q"), path
+    several = "import a.b as c, d  # e\nfrom . import (\n    f,  # g\n    h as i,\n)\nfrom .. import j as k\n"
+    assert imported(several, "p.q") == {"a.b", "d", "p.q", "p.q.f", "p.q.h", "p", "p.j"}
 
 
 def test_a_chapter_needs_the_one_before(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from flowsdf.report.score_figures import ranges
 
 
-@pytest.mark.parametrize("splits", [["seen"], ["seen", "unseen"]])
+@pytest.mark.parametrize("splits", [["seen"], ["seen", "never_seen"]])
 @pytest.mark.parametrize("line", [False, True])
 def test_the_means_stand_at_their_scores_for_any_number_of_groups(splits, line):
     drawn = [(row, split, row + k) for row in (1.0, 2.0) for split in splits for k in (0.1, 0.3, 0.2)]
@@ -19,5 +19,6 @@ def test_the_means_stand_at_their_scores_for_any_number_of_groups(splits, line):
     scores = [np.asarray(curve.get_ydata() if line else curve.get_xdata()) for curve in axis.lines]
     means = [values for values in scores if len(values) == 2 and np.allclose(np.sort(values), [1.2, 2.2])]
     assert len(means) == len(splits)
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == splits
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [split.replace("_", " ") for split in splits]
+    assert (axis.get_ylabel() if line else axis.get_xlabel()) == "IoU"
     plt.close(figure)

@@ -9,7 +9,7 @@ import pytest
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import scores as sc
-from flowsdf.evaluation.topology import spokes, topology
+from flowsdf.evaluation.topology import spokes, telling, topology
 from flowsdf.geometry.extract import extract
 
 
@@ -170,3 +170,20 @@ def test_a_hundred_meshes_score_within_a_minute():
     for seed in range(3):
         sc.score(prediction, truth, seed=seed)
     assert (process_time() - start) / 3 < 1.2  # on one of two cores
+
+
+def test_the_telling_shapes_are_thin_of_many_parts_and_convex():
+    def both(a, b):
+        return lambda points: np.minimum(a(points), b(points))
+
+    def ring(points):
+        return np.hypot(np.hypot(points[:, 0], points[:, 1]) - 0.6, points[:, 2]) - 0.2
+
+    def plate(points):
+        return np.abs(points / [0.8, 0.8, 0.1]).max(1) - 1
+
+    three = both(ball(0.3, (0.6, 0, 0)), both(ball(0.3, (-0.6, 0, 0)), ball(0.2)))
+    meshes = [extract(field, 40, steepness=10.0).mesh for field in (ring, three, ball(0.7), plate, box(0.5))]
+    assert telling(meshes, 1) == {"thin": [3], "of many parts": [1], "convex": [4]}
+    assert sorted(number for numbers in telling(meshes, 2).values() for number in numbers) == [0, 1, 2, 3, 4]
+    assert telling(meshes[:1], 2) == {"thin": [0], "of many parts": [], "convex": []}

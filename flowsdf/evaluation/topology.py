@@ -1,8 +1,10 @@
-"""What a surface is made of: pieces, handles, and the spokes of a wheel."""
+"""What a surface is made of: pieces, handles, and the spokes of a wheel; and which surfaces are extreme."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import ConvexHull
 
 from flowsdf.conventions import Field, Mesh
 from flowsdf.geometry import mesh as measure
@@ -27,6 +29,24 @@ def topology(mesh: Mesh) -> Topology:
         measure.euler_number(mesh),
         measure.volume(mesh),
     )
+
+
+def telling(meshes: Sequence[Mesh], each: int = 2) -> dict[str, list[int]]:
+    """The numbers of the thinnest closed meshes, of those of most parts and of the most convex; none is there twice.
+
+    Thin is little volume for its area, convex much of its convex hull.
+    """
+    by = {
+        "thin": [measure.volume(mesh) / measure.area(mesh) for mesh in meshes],
+        "of many parts": [-measure.components(mesh) for mesh in meshes],
+        "convex": [-measure.volume(mesh) / ConvexHull(mesh.vertices).volume for mesh in meshes],
+    }
+    found: dict[str, list[int]] = {}
+    for name, values in by.items():
+        taken = {number for numbers in found.values() for number in numbers}
+        order = [int(number) for number in np.argsort(values, kind="stable")]
+        found[name] = [number for number in order if number not in taken][:each]
+    return found
 
 
 def spokes(field: Field, *, radius: float, axis: int = 2, samples: int = 720) -> int:

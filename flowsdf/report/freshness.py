@@ -3,10 +3,10 @@
 Nothing heavy is imported, so that a report with nothing to do says so at once.
 """
 
-import ast
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from flowsdf.data.encoders import encoder_hash
 from flowsdf.report.places import NAMED_SOURCES, Places
 
 SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
+IMPORT = re.compile(r"^[ \t]*(?:from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+([^\n]+))", re.MULTILINE)
 BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html")  # data files a module reads from its own folder
 
 
@@ -36,15 +37,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def imported(source: str, package: str) -> set[str]:
-    """The dotted names that a module's text imports, also inside functions; `from a import b` counts as a and a.b."""
+    """The dotted names that a module's text imports, also inside functions; `from a import b` counts as a and a.b.
+
+    The text is searched, not parsed, in a hundredth of the time; a line of a docstring that reads as an import is one.
+    """
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        if isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
+    for dots, module, names, modules in IMPORT.findall(source):
+        if modules:
+            found |= {name.split()[0] for name in modules.split(",") if name.strip()}
+            continue
+        above = package.split(".")[: len(package.split(".")) - len(dots) + 1] if dots else []
+        base = ".".join([*above, *([module] if module else [])])
+        words = re.sub("#.*", "", names).strip("()").split(",")
+        found |= {base, *(f"{base}.{name.split()[0]}" for name in words if name.strip())}
     return found
 
 

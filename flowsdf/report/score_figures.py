@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 from flowsdf.evaluation.few_values import student_interval
 from flowsdf.report.figures import PALETTE, set_style
 
+WORDS = {"iou": "IoU", "chamfer_l1": "Chamfer-L1"}  # of columns, on an axis
+
 
 def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False) -> Figure:
     """Means of a score with 95 % intervals by Student's t, one point per group and value of `hue`, side by side.
@@ -33,8 +35,11 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     )
     scores = table[y if line else x]
     edges = scores.min() - 0.03 * np.ptp(scores), scores.max() + 0.03 * np.ptp(scores)
-    axis.set(ylim=edges, ylabel=y) if line else axis.set(xlim=edges, ylabel="")
+    axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y) if line else "")
+    axis.set(ylim=edges) if line else axis.set(xlim=edges)
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
+    for text in axis.get_legend().get_texts():
+        text.set_text(text.get_text().replace("_", " "))
     return figure
 
 
@@ -53,6 +58,6 @@ def laws(measured: pd.DataFrame, fitted: pd.DataFrame, *, x: str, y: str, hue: s
         axis.plot(inside[x], inside[y], color=color, linewidth=1.4)
         axis.plot(line[x][len(inside) - 1 :], line[y][len(inside) - 1 :], color=color, linewidth=1.4, linestyle="--")
         axis.fill_between(line[x], line["low"], line["high"], color=color, alpha=0.12, linewidth=0)
-    axis.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+    axis.set(xscale="log", yscale="log", xlabel=x, ylabel=WORDS.get(y, y))
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

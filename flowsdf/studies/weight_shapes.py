@@ -37,7 +37,8 @@ def shapes_of(prepared: Path, decoders: Path, *, most: int = 0, run: str = "warm
     features = torch.as_tensor(artefacts.read_features(prepared, entries))
     cameras = torch.tensor(fibonacci_sphere(features.shape[1]), dtype=torch.float32)
     size = {name: facts["parameters"][name] for name in ("width", "depth", "sine")}
-    keys = {e.name: e.stages["features"].key for e in entries} | {"decoders": facts["fingerprint"]}
+    keys = {f"{stage} of {e.name}": e.stages[stage].key for e in entries for stage in ("features", "sdf")}
+    keys |= {"decoders": facts["fingerprint"]}
     return Shapes(entries, vectors, features, cameras, size, keys)
 
 
