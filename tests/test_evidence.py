@@ -55,15 +55,15 @@ def test_evidence_of_other_code_does_not_count(where: Places) -> None:
     assert evidence_for(where.reports, "00_first") == {}
 
 
-def test_evidence_counts_while_only_prose_changes_and_not_when_what_it_follows_does(where: Places) -> None:
+def test_evidence_counts_while_only_prose_and_plots_change_and_not_when_what_it_follows_does(where: Places) -> None:
     kept = json.loads(gather(where, "99_second", [1, 2]).read_text())
     for chapter in ("00_first", "99_second"):
         path = where.reports / chapter / "run.json"
         run = read_json(path)
-        write_json(path, run | {"depends": run["depends"] | {"notebook": "other prose"}})
+        write_json(path, run | {"depends": run["depends"] | {"notebook": "other prose", "sources": "other plots"}})
         assert evidence_for(where.reports, "99_second") == kept
     path = where.reports / "00_first" / "run.json"
-    for name in ("code", "sources", "data", "switches", "encoder"):
+    for name in ("code", "measures", "data", "switches", "encoder"):
         run = read_json(path)
         write_json(path, run | {"depends": run["depends"] | {name: "another"}})
         assert evidence_for(where.reports, "99_second") == {}

@@ -70,7 +70,7 @@ def test_several_seeds_are_told_of_and_are_means_in_the_results_table(tmp_path: 
     published = tmp_path / "reports" / "published" / "some"
     (published / "00_a").mkdir(parents=True)
     (published / "evidence").mkdir()
-    run = {"depends": {"code": "n", "sources": "s", "after": {}}, "parameters": {"steps": 1, "seed": 0}}
+    run = {"depends": {"code": "n", "measures": "s", "after": {}}, "parameters": {"steps": 1, "seed": 0}}
     (published / "00_a" / "run.json").write_text(json.dumps(run))
     (published / "00_a" / "metrics.json").write_text('{"x": 0.5}')
     over = {"seeds": [0, 1, 2], "code": code_of(published / "00_a"), "metrics": {"x": [0.5, 0.1, 0.3]}}

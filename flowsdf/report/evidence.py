@@ -49,12 +49,15 @@ def evidence_for(reports: Path, chapter: str) -> dict[str, Any]:
 
 
 def code_of(folder: Path) -> str:
-    """The hash of all that made a chapter's results but prose and the seed, of the chapters it follows as well."""
+    """The hash of all that made a chapter's numbers but the seed, of the chapters it follows as well.
+
+    Prose is no part of it, nor is the library's ``report``, which draws and writes down what others measure.
+    """
     run = read_json(folder / "run.json")
     if not run:
         return ""
     depends, parameters = run["depends"], {k: v for k, v in run["parameters"].items() if k != "seed"}
-    made_by = [depends.get(name) for name in ("code", "sources", "data", "switches", "encoder")]
+    made_by = [depends.get(name) for name in ("code", "measures", "data", "switches", "encoder")]
     return digest_json([made_by, parameters, {name: code_of(folder.parent / name) for name in depends["after"]}])
 
 

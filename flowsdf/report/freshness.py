@@ -88,11 +88,13 @@ def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]
     """Everything a chapter's result depends on, each by hash; `after` names chapters, or files of the repository."""
     source = where.notebook(chapter).read_text(encoding="utf-8")
     files = [name for name in after if (where.root / name).is_file()]
+    library = sources(where.root, source)
     return {
         "notebook": digest(source),
         "code": digest("\n".join(line for line in source.splitlines() if not line.startswith("#"))),
         "parameters": digest_json(values),
-        "sources": digest_json(sources(where.root, source)),
+        "sources": digest_json(library),
+        "measures": digest_json({name: key for name, key in library.items() if not name.startswith("flowsdf/report/")}),
         "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
         "switches": {name: os.environ.get(name, "") for name in SWITCHES},
         "encoder": encoder_hash(),
