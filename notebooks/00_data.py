@@ -134,6 +134,9 @@ worst = {"kept_share": True, "sheet_share": False, "leak_share": False}
 tables = {name: closing.sort_values(name, ascending=up).head(10) for name, up in worst.items()}
 by_name = {entry.name: entry for entry in clean}
 for name, table in tables.items():
+    if np.ptp(closing[name]) < 0.0005:
+        results.say(chapter, f"No shape is worse than the others by {name.replace('_', ' ')}.")
+        continue
     meshes = [artefacts.read_mesh_artefact(folder, by_name[shape]) for shape in table["shape"]]
     titles = [f"{row.shape} {getattr(row, name):.3f}" for row in table.itertuples()]
     figure = figures.image_grid(list(map(picture, meshes)), titles, columns=10)
@@ -152,7 +155,9 @@ results.say(chapter, "{closing_leaks} shapes leak and {closing_sheets} hold shee
 # %% [markdown]
 # ## Against the exact solid, and against the reference library
 #
-# The built-in shapes know their own occupancy, which no mesh enters; mesh-to-sdf knows only a mesh.
+# The built-in shapes know their own occupancy, which no mesh enters; mesh-to-sdf knows only a scan of a mesh. Nearer
+# to the surface than 0.0025 it is known to get some signs wrong, so there the exact solids decide; elsewhere signs
+# must agree.
 
 # %%
 if data == "procedural":

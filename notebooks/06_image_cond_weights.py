@@ -70,7 +70,8 @@ results.say(
 #
 # First the test itself, on answers whose kind is known. *Collapse* is what the thesis saw: one of the same four
 # training shapes ranks first, by cosine, for at least half of the images, and the answers are nearer to the four than
-# to their targets.
+# to their targets, and nearer than training shapes are to one another: answers that are near nothing have not
+# collapsed.
 
 # %%
 kinds = weight_answers.kinds(shapes, seed=seed).set_index("answers", drop=False)

@@ -152,9 +152,8 @@ caption = f"What the views change, over {len(some.mask)} shapes; between over wi
 results.save_table(chapter, strength, "condition", caption=caption)
 
 # %%
-same = train[:examples]
 from_images = deepsdf.surfaces(decoders["all"], recalled["all"][:examples], resolution)
-wheel = [i for i, e in enumerate(same) if e.category == "wagon_wheel"][:1]
+wheel = [i for i, e in enumerate(train[:examples]) if e.category == "wagon_wheel"][:1]
 shown = list(dict.fromkeys([*wheel, *range(0, examples, 2 if examples > 5 else 1)]))[:5]
 rows = [artefacts.read_images(folder, train[i])[int(given.chosen[i, 0])] for i in shown]
 rows += [figures.shade(artefacts.read_mesh_artefact(folder, train[i])) for i in shown]
@@ -193,8 +192,7 @@ coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["
 coded |= {"diffusion, 1 view": guess["one view"], "diffusion, 8 views": guess["all"], "fitted latent": best["all"]}
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
 scores = scoring.score_rows(rows, folder, objects, **drawn)
-summary = scoring.summary(scores)
-results.save_table(chapter, summary, "summary", caption="Unseen objects: means over shapes, bootstrap 95 % intervals.")
+results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, bootstrap 95 % intervals.")
 results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
 
 # %%
@@ -208,7 +206,7 @@ titles = [f"{label}: {objects[i].category}" for label in grid for i in first]
 figure = figures.mesh_grid([mesh for row in grid.values() for mesh in row], titles, columns=len(first), size=2.2)
 caption = "Objects never seen: the truth, both shape counts, retrieval, and the decoder's best code."
 results.save_figure(chapter, figure, "ood", caption=caption, key=True)
-views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood", caption="The first of them, to turn.")
+views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood", caption="The first of them.")
 
 # %% [markdown]
 # ## Unseen against seen
@@ -217,7 +215,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # interval over shapes. Categories are those of the nearest training shape by surface, where training has the category.
 
 # %%
-seen_scores = scoring.score_rows({"training shapes": from_images}, folder, same, **drawn)
+seen_scores = scoring.score_rows({"training shapes": from_images}, folder, train[:examples], **drawn)
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
 results.save_table(chapter, gaps, "gap", caption=f"Diffusion's IoU: unseen minus the first {examples} training shapes.")
 kinds = study.category_table(rows, objects, train, known)

@@ -105,7 +105,7 @@ scores = scoring.score_rows(rows, folder, objects, **drawn)
 
 # %%
 figure = score_figures.ranges(scores, x="iou", y="row", hue="split")
-caption = "IoU with the truth: means over shapes with 95 % intervals (Student's t). Further right is better."
+caption = "Mean IoU with the truth by split, with 95 % intervals by Student's t, cut off at the edge."
 results.save_figure(chapter, figure, "rows", caption=caption, key=True)
 
 # %% [markdown]
@@ -156,7 +156,7 @@ titles += [f"{label}: IoU {table.loc[objects[i].name, name]:.2f}" for label, nam
 figure = figures.mesh_grid([mesh for row in grid.values() for mesh in row], titles, columns=len(shown), size=1.7)
 caption = "By how much the model gains on retrieval: the shapes with most on the left, with least on the right."
 results.save_figure(chapter, figure, "wins_and_losses", caption=caption, key=True)
-views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "win", caption="The first of them, to turn.")
+views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "win", caption="The first of them.")
 
 # %% [markdown]
 # ## By category

@@ -41,7 +41,10 @@ results.say(
     chapter,
     f"The sweep is {origin}: {{cells_done}} of {{cells}} cells done, {{seeds}} seeds with every count."
     + (
-        "" if current else " **It was made by other code than the chapter has now**; `make sweep` brings it up to date."
+        ""
+        if current
+        else " **It was made by other code than the chapter has now**, so the ledger does not judge by it; `make "
+        "sweep` brings it up to date."
     ),
 )
 kept = ["shapes", "seed", "budget", "state", "seconds", "decoder_steps", "predictor_steps", "resolution"]

@@ -61,7 +61,9 @@ results.save_table(chapter, flow_sdf_checks.stack_table(), "stack", caption="The
 # ## Phase 1: noise to the CNN's codes
 #
 # The loss is the velocity's, $|v(z_t, t, c) - (z_1 - z_0)|^2$ on $z_t = (1 - t) z_0 + t z_1$, plus the squared error of
-# what all eight steps lead to. The noise $z_0$ has the standard deviation of the codes, or one.
+# what all eight steps lead to. The noise $z_0$ has the standard deviation of the codes, or one. How far the two are
+# apart depends on when one looks: at laptop size the number of steps was chosen where the study's two cosines come
+# out, and after more steps unscaled noise catches up (`docs/log.md`; at the study's own size it does so too).
 
 # %%
 common = {"steps": flow_steps, "batch": batch, "rate": flow_rate, "sampling": 1.0, "seed": seed}
@@ -109,7 +111,8 @@ stepper.save_stepper(chapter, walks, outlines, "stepper", caption=caption)
 # ## Phase 2: all of it through silhouettes
 #
 # Conditioner, velocity and decoder now train together, the noise drawn anew in each step. At the start the decoder is
-# the one of stage 1 to the last bit. Beside it trains a control for later, a flow shown one image with two codes.
+# the one of stage 1 to the last bit. Beside it trains a control for later, a flow shown one image with two codes. The
+# table says whether the second phase helps the first one's end.
 
 # %%
 settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "shading": 0.0}

@@ -83,7 +83,7 @@ def _finding(claim: Claim, metrics: Mapping[str, Values], run: Run | None) -> Fi
     if run.error or run.stale:
         return (ERROR, run.error) if run.error else (STALE, "inputs, parameters or code changed since the run")
     if run.claims is not None and claim.id not in run.claims:
-        return NOT_TESTABLE_HERE, "its chapter had nothing to test it with in this run, as its page says"
+        return NOT_TESTABLE_HERE, "this run has nothing that may test it: the chapter's page says why"
     missing = [name for name in names if name not in metrics]
     if missing:
         return ERROR, f"not recorded: {', '.join(missing)}"

@@ -64,6 +64,8 @@ def curves(
     set_style()
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, palette=None if label is None else "colorblind")
+    if label is not None:
+        sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     if log:
         axis.set_yscale("log")
     if target is not None:

@@ -144,10 +144,12 @@ def kind_detector(
     """Whether each special object is answered in kind; the fitted and the mean latent are controls (L5)."""
     kinds = of_the_right_kind(rows, folder, objects, distances)
     hits = zip(objects, kinds["diffusion, 8 views"], strict=True)
-    return {
+    special = {f"{e.category}_category_right": float(hit) for e, hit in hits if e.split == "special"}
+    return special | {
+        "special_objects": len(special),
+        "special_in_kind": int(sum(special.values())),
         "category_positive_control": float(all(kinds["fitted latent"])),
         "category_negative_control": float(np.mean(kinds["mean latent"]) > 0.5),
-        **{f"{e.category}_category_right": float(hit) for e, hit in hits if e.split == "special"},
     }
 
 
