@@ -7,7 +7,7 @@ import pandas as pd
 import toy_report
 
 from flowsdf.report.freshness import read_json
-from flowsdf.report.ledger import by_section, fired, load_claims, row
+from flowsdf.report.ledger import asked, by_section, fired, load_claims, row
 from flowsdf.report.places import ROOT, Places
 from flowsdf.report.results import write_json
 
@@ -17,6 +17,11 @@ def test_every_claim_has_a_section() -> None:
     parts = by_section(rows)
     assert "Others" not in parts and sum(map(len, parts.values())) == len(rows)
     assert list(by_section(pd.DataFrame({"id": ["W1", "X1", "D2"]})))[-1] == "Others"
+
+
+def test_what_is_reported_says_what_it_asks_for() -> None:
+    found = {claim.id: asked(claim) for claim in load_claims(ROOT)}
+    assert found["F7"] == "> 0 / > 0 / > 0" and found["P2"] == ">= 0.34 / <= 0.17" and found["F4"] == "0.08 / 0.95"
 
 
 def test_detectors_are_told_in_words() -> None:

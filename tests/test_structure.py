@@ -10,6 +10,7 @@ import pytest
 
 from flowsdf.report.freshness import imported, sources
 from flowsdf.report.parameters import cells, declared
+from flowsdf.report.prose import check_prose
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "flowsdf").rglob("*.py"))
@@ -102,6 +103,7 @@ def test_a_notebook_is_one_page(path: Path) -> None:
     assert ".backward(" not in source
     assert all(lines <= 4 for lines in lengths(path).values())
     assert declared(path)
+    check_prose(path, ROOT / "params" / "claims.yaml")
     assert re.search(r"^# %% \[markdown\]\n# # \S", source, re.MULTILINE)
 
 

@@ -78,6 +78,12 @@ def text(values: tuple | list) -> str:
     )
 
 
+def asked(claim: Claim) -> str:
+    """What the source reports, side by side, with the sign of what has to be more or less than that."""
+    signs = ("" if relation == "=" else f"{relation} " for relation in claim.relation)
+    return " / ".join(sign + text([value]) for sign, value in zip(signs, claim.reported, strict=True))
+
+
 def fired(values: list) -> str:
     """What detectors say, side by side; of several seeds, in how many they do."""
     words = {1.0: "yes", 0.0: "no"}
@@ -100,7 +106,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         "statement": claim.statement,
         "source": claim.source,
         "type": claim.type,
-        "reported": text(claim.reported),
+        "reported": asked(claim),
         "measured": shown([metrics.get(name) for name in claim.metric]) if metrics else "",
         "verdict": verdict.name,
         "scale": verdict.scale,
