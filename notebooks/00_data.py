@@ -155,8 +155,8 @@ results.say(chapter, "{closing_leaks} shapes leak and {closing_sheets} hold shee
 # %% [markdown]
 # ## Against the exact solid, and against the reference library
 #
-# The built-in shapes know their own occupancy, which no mesh enters; mesh-to-sdf knows only a scan of a mesh. Next to the
-# surface it is known to get some signs wrong, so there the exact solids decide; elsewhere signs must agree.
+# The built-in shapes know their own occupancy, which no mesh enters; mesh-to-sdf knows only a scan of a mesh. Next to
+# the surface it is known to get some signs wrong, so there the exact solids decide; elsewhere signs must agree.
 
 # %%
 if data == "procedural":
