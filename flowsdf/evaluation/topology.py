@@ -32,13 +32,13 @@ def topology(mesh: Mesh) -> Topology:
 
 
 def telling(meshes: Sequence[Mesh], each: int = 2) -> dict[str, list[int]]:
-    """The numbers of the thinnest closed meshes, of those of most parts and of the most convex; none is there twice.
+    """The numbers of the thinnest closed meshes, of those with most holes and of the most convex; none is there twice.
 
     Thin is little volume for its area, convex much of its convex hull.
     """
     by = {
         "thin": [measure.volume(mesh) / measure.area(mesh) for mesh in meshes],
-        "of many parts": [-measure.components(mesh) for mesh in meshes],
+        "most holes": [-measure.genus(mesh) for mesh in meshes],
         "convex": [-measure.volume(mesh) / ConvexHull(mesh.vertices).volume for mesh in meshes],
     }
     found: dict[str, list[int]] = {}
