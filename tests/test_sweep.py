@@ -1,6 +1,7 @@
 """A sweep: every cell once, holes with their reasons, the same table after a lost worker, here and on a cluster."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,22 +56,13 @@ results.save_table(chapter, table, "scores", caption="Scores.")
 results.finish(chapter)
 """
 
-DATA = """# %% tags=["parameters"]
-profile = "smoke"
-data = "procedural"
-artifacts = ""
-report = ""
-seed = 0
-objects = 4
-"""
-
 
 @pytest.fixture
 def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
     """A report with a chapter to sweep, and data for four training shapes."""
     root = toy_report.make(tmp_path / "report")
     (root / "notebooks" / "13_generalisation.py").write_text(CELL)
-    (root / "notebooks" / "00_data.py").write_text(DATA)
+    shutil.copy(root / "notebooks" / "00_first.py", root / "notebooks" / "00_data.py")
     for name, value in toy_report.environment(root).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(sweep, "usable_shapes", lambda folder, split: range(4))

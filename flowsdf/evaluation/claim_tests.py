@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from flowsdf.evaluation import intervals
-from flowsdf.evaluation.claims import Claim
+from flowsdf.evaluation.claims import Claim, sign
 
 EXACT, REPRODUCED, PARTIAL = "reproduced-exact", "reproduced", "partial"
 NOT_REPRODUCED, INCONCLUSIVE = "not reproduced", "inconclusive"
@@ -77,7 +77,7 @@ def detector(claim: Claim, values: list[np.ndarray]) -> Finding:
 
 def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, digits: int | None) -> Finding:
     mean, runs = values.mean(), len(values)
-    text = f"{_shown(mean)} against {'' if relation == '=' else relation + ' '}{_shown(reported)}"
+    text = f"{_shown(mean)} against {sign(relation)}{_shown(reported)}"
     if claim.test != "exact" and claim.over == "seeds" and runs < RUNS:
         return INCONCLUSIVE, f"{text} in {_runs(runs)}, {RUNS} runs would settle it"
     if relation != "=":

@@ -67,6 +67,11 @@ def _parse(record: Mapping) -> Claim:
     return claim._replace(relation=relation, reported=tuple(map(float, claim.reported)))
 
 
+def sign(relation: str) -> str:
+    """What stands before a number that is asked for in this relation: nothing where it is equality."""
+    return "" if relation == "=" else f"{relation} "
+
+
 def _problem(claim: Claim) -> str:
     """What is wrong with a claim; empty when nothing is."""
     columns = (claim.metric, claim.reported, claim.relation, claim.digits, claim.controls)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from flowsdf.data.faults import Failed
-from flowsdf.evaluation.claims import Claim, parse_claims
+from flowsdf.evaluation.claims import Claim, parse_claims, sign
 from flowsdf.evaluation.verdicts import Run, judge
 from flowsdf.report.evidence import evidence_for
 from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
@@ -80,8 +80,8 @@ def text(values: tuple | list) -> str:
 
 def asked(claim: Claim) -> str:
     """What the source reports, side by side, with the sign of what has to be more or less than that."""
-    signs = ("" if relation == "=" else f"{relation} " for relation in claim.relation)
-    return " / ".join(sign + text([value]) for sign, value in zip(signs, claim.reported, strict=True))
+    pairs = zip(claim.relation, claim.reported, strict=True)
+    return " / ".join(sign(relation) + significant(value) for relation, value in pairs)
 
 
 def fired(values: list) -> str:
