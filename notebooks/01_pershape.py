@@ -214,7 +214,7 @@ results.say(
 #
 # A shape half way between two is more like either than they are like each other. So the mean weights of two decoders
 # are held to the IoU of the two, which the lesser of the two IoUs with the mean must exceed. That is less than a shape
-# to be proud of: the last figure draws one pair, and says how much of it is left half way.
+# to be proud of: the last figure draws one pair, with what is left of it half way.
 
 # %%
 ways = {"one anchor": orders["warm"]["as fitted"]}

@@ -134,7 +134,7 @@ results.say(
 )
 figure, axes = plt.subplots(figsize=(5, 3.5))
 sns.scatterplot(every[every.row.str.startswith("auto")], x="mse", y="IoU", hue="row", ax=axes)
-axes.set_xscale("log")
+axes.set(xscale="log", xlabel=figures.WORDS["mse"])
 sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1), title=None)
 results.save_figure(chapter, figure, "correlation", caption="Weight error and IoU, shape by shape.", key=True)
 

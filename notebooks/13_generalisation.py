@@ -78,7 +78,8 @@ results.record_metrics(chapter, {"training_shapes": len(train), "unseen_shapes":
 # What costs nothing: the mean code, the first training shape (*anchor*), any of them, the one whose pictures from the
 # same angles look most alike (*retrieval*: it is told the poses, as the model is), or from any angle (*without poses*).
 # What needs the truth: the training shape nearest to it by surface (*oracle*), a code searched for with it (*fitted
-# latent*). The model with one to eight views. And the *floor*, the truth sampled again.
+# latent*). The model with one to eight views. And the *floor*, the truth sampled again. Other views are drawn than in
+# chapter 12, so that single answers may differ.
 
 # %%
 known = scoring.clouds(folder, train)

@@ -14,6 +14,13 @@ from flowsdf.geometry.mesh import vertex_normals
 
 PALETTE = sns.color_palette("colorblind").as_hex()
 INK, BASE = "#333333", np.array([0.47, 0.60, 0.74])  # text; the gray-blue of a surface
+WORDS = {  # of columns, on an axis
+    "iou": "IoU",
+    "chamfer_l1": "Chamfer-L1",
+    "sigma": "noise, in units of the weights' size",
+    "mse": "squared error of the weights",
+    "holed": "share that keeps its hole",
+}
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -66,6 +73,7 @@ def curves(
     sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, palette=None if label is None else "colorblind")
     if label is not None:
         sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
+    axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y))
     if log:
         axis.set_yscale("log")
     if target is not None:

@@ -5,11 +5,10 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
 from flowsdf.evaluation.few_values import student_interval
-from flowsdf.report.figures import PALETTE, set_style
-
-WORDS = {"iou": "IoU", "chamfer_l1": "Chamfer-L1"}  # of columns, on an axis
+from flowsdf.report.figures import PALETTE, WORDS, set_style
 
 
 def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False) -> Figure:
@@ -59,5 +58,8 @@ def laws(measured: pd.DataFrame, fitted: pd.DataFrame, *, x: str, y: str, hue: s
         axis.plot(line[x][len(inside) - 1 :], line[y][len(inside) - 1 :], color=color, linewidth=1.4, linestyle="--")
         axis.fill_between(line[x], line["low"], line["high"], color=color, alpha=0.12, linewidth=0)
     axis.set(xscale="log", yscale="log", xlabel=x, ylabel=WORDS.get(y, y))
+    ticks = sorted({*measured[x], fitted[x].max()})
+    axis.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+    axis.yaxis.set(major_formatter=ScalarFormatter(), minor_formatter=ScalarFormatter())
     axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

@@ -145,12 +145,10 @@ def kind_detector(
     kinds = of_the_right_kind(rows, folder, objects, distances)
     hits = zip(objects, kinds["diffusion, 8 views"], strict=True)
     special = {f"{e.category}_category_right": float(hit) for e, hit in hits if e.split == "special"}
-    return special | {
-        "special_objects": len(special),
-        "special_in_kind": int(sum(special.values())),
-        "category_positive_control": float(all(kinds["fitted latent"])),
-        "category_negative_control": float(np.mean(kinds["mean latent"]) > 0.5),
-    }
+    counts = {"special_objects": len(special), "special_in_kind": int(sum(special.values()))} if special else {}
+    controls = {"category_positive_control": float(all(kinds["fitted latent"]))}
+    controls |= {"category_negative_control": float(np.mean(kinds["mean latent"]) > 0.5)}
+    return special | counts | controls
 
 
 def iou_metrics(means: pd.Series, prefix: str) -> dict[str, float]:
