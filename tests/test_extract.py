@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
 from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
@@ -27,8 +28,8 @@ FIELDS = {
 
 
 def crumbs_on_fine_nodes(resolution: int, steepness: float):
-    """Balls that hold one node, in the middle of cells of the coarse lattice: the farthest from its nodes."""
-    centres = np.array([[31, 17, 45], [5, 33, 33], [51, 7, 21]]) * 2 / (resolution - 1) - 1
+    """Balls that hold one node, in the middle of a cell, a face and an edge of the coarse lattice."""
+    centres = np.array([[31, 17, 45], [6, 33, 33], [51, 8, 22]]) * 2 / (resolution - 1) - 1
     balls = implicit.union([implicit.placed(implicit.sphere(0.02), offset=centre) for centre in centres])
     return lambda points: steepness * balls(points)
 
@@ -69,6 +70,25 @@ def test_nothing_is_missed_up_to_the_steepness_that_is_allowed(steepness):
 
 def test_three_levels_equal_dense():
     assert_same(extract(FIELDS["leaning plate"], 128), extract_dense(FIELDS["leaning plate"], 128))
+
+
+@pytest.mark.parametrize(
+    "coarse", [None, lambda points: FIELDS["crumbs"](points) + 0.9 * COARSE_ERROR], ids=["alone", "found by another"]
+)
+@pytest.mark.parametrize("resolution", [40, 75, 128])
+def test_every_cell_with_a_zero_has_the_fields_own_values_and_no_node_is_asked_for_twice(resolution, coarse):
+    asked = []
+
+    def noted(points):
+        asked.append(points)
+        return FIELDS["crumbs"](points)
+
+    grid = sparse_grid(noted, resolution, coarse=coarse, trusted=TRUSTED)
+    dense = extract_dense(FIELDS["crumbs"], resolution).grid
+    corners, right = (sliding_window_view(values, (2, 2, 2)) for values in (grid, dense))
+    crossed = (right < 0).any((3, 4, 5)) & (right > 0).any((3, 4, 5))
+    np.testing.assert_allclose(corners[crossed], right[crossed], atol=1e-6)
+    assert len(np.unique(np.concatenate(asked), axis=0)) == sum(map(len, asked))
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -7,6 +7,7 @@ from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points, Surface
 
 STEEPNESS = 1.2  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
 TRUSTED = 0.1  # what a decoder says of larger distances, clamped in its training, is no more than that they are larger
+NUDGE = 1e-4  # a smaller value on a node, in units of the spacing, counts as this much
 COARSE_ERROR = 0.002  # how far a cheaper version of a field may be off near its surface; bfloat16 is by 0.0008
 
 
@@ -15,7 +16,7 @@ def extract(field: Field, resolution: int, *, coarse: Field | None = None, steep
 
     The mesh equals ``extract_dense``'s wherever the field is no steeper than ``steepness``. ``coarse`` may be a
     cheaper version of the field, off by at most COARSE_ERROR: it says where the surface is, the field itself is
-    evaluated at both ends of every edge that the surface crosses.
+    evaluated at the corners of every cell that the surface crosses.
     """
     grid = sparse_grid(field, resolution, coarse=coarse, steepness=steepness, trusted=TRUSTED)
     return Surface(isosurface(grid), grid)
@@ -31,27 +32,37 @@ def sparse_grid(
     steepness: float = STEEPNESS,
     trusted: float = np.inf,
 ) -> Grid:
-    """Values on the nodes of [-half_extent, half_extent]^3, exact in every cell that may hold a zero.
+    """Values on the nodes of [-half_extent, half_extent]^3, the field's own at the corners of every cell with a zero.
 
-    With ``coarse``, exact at the ends of the edges that a zero crosses, where a surface takes its vertices from.
-
-    Starts on a lattice of at least ``coarsest`` cells a side and halves the spacing of every cell whose corners
-    cannot rule out a zero; the other nodes hold interpolated values of the right sign. Larger values than ``trusted``
-    count as no more than that.
+    Starts on a lattice of at least ``coarsest`` cells a side, with ``coarse`` where it is given, and halves the spacing
+    of every cell whose corners cannot rule out a zero. In the last halving a node is asked for only if the values
+    around it leave its sign open, or if it turns out to lie beside a zero; the others hold interpolated values of the
+    right sign. Larger values than ``trusted`` count as no more than that.
     """
     spacing = 2 * half_extent / (resolution - 1)
     strides = [stride for stride in (8, 4, 2, 1) if resolution // stride >= coarsest or stride == 1]
-    side = -(-(resolution - 1) // strides[0]) + 1
-    nodes = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    level = coarse or field
-    grid = np.asarray(level(_positions(nodes * strides[0], spacing, half_extent)), np.float32).reshape((side,) * 3)
-    for stride in strides[1:]:
+    side, level = -(-(resolution - 1) // strides[0]) + 1, coarse or field
+    grid = np.zeros((side,) * 3, np.float32)
+
+    def ask(of: Field, wanted: np.ndarray, stride: int) -> None:
+        grid[wanted] = of(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
+
+    ask(level, np.ones(grid.shape, bool), strides[0])
+    for stride in strides[1:-1]:
         wanted = _split(_undecided(grid, steepness * 2 * stride * spacing, trusted))
+        wanted[::2, ::2, ::2] = False
         grid = _upsampled(grid)
-        grid[wanted] = level(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
-    if coarse:
-        wanted = _ends(grid, COARSE_ERROR)
-        grid[wanted] = field(_positions(np.argwhere(wanted), spacing, half_extent))
+        ask(level, wanted, stride)
+    error, every = COARSE_ERROR if coarse else 0.0, 1
+    unsure = np.abs(grid) <= error
+    if len(strides) > 1:
+        unsure, every = _split(_undecided(grid, steepness * 2 * spacing, trusted)), 2
+        unsure[unsure] = _unsure(grid, np.argwhere(unsure), steepness * spacing, trusted, error)
+        grid = _upsampled(grid)
+    known = np.zeros(grid.shape, bool)
+    known[::every, ::every, ::every] = coarse is None
+    ask(field, unsure & ~known, 1)
+    ask(field, _beside_zeros(grid, NUDGE * spacing) & ~(known | unsure), 1)
     return np.ascontiguousarray(grid[:resolution, :resolution, :resolution])
 
 
@@ -66,7 +77,7 @@ def extract_dense(field: Field, resolution: int) -> Surface:
 def isosurface(grid: Grid, half_extent: float = HALF_EXTENT) -> Mesh:
     """The zero level of a cubic grid of values spanning [-half_extent, half_extent]^3; no faces where it has none."""
     spacing = 2 * half_extent / (len(grid) - 1)
-    nudged = np.where(np.abs(grid) < 1e-4 * spacing, np.float32(1e-4 * spacing), grid)  # a zero on a node opens seams
+    nudged = np.where(np.abs(grid) < NUDGE * spacing, np.float32(NUDGE * spacing), grid)  # a zero on a node opens seams
     if not nudged.min() < 0 < nudged.max():
         return Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
     vertices, faces, _, _ = marching_cubes(nudged, 0.0, spacing=(spacing,) * 3)
@@ -86,16 +97,31 @@ def _split(cells: np.ndarray) -> np.ndarray:
     return nodes
 
 
-def _ends(grid: np.ndarray, error: float) -> np.ndarray:
-    """Both ends of every edge that a zero crosses if the values are right to within ``error``."""
-    ends = np.zeros(grid.shape, bool)
+def _unsure(grid: np.ndarray, nodes: np.ndarray, change: float, trusted: float, error: float) -> np.ndarray:
+    """Whether the sign is open at each of these nodes (n, 3) of twice as fine a grid.
+
+    A new node lies amid two, four or eight old ones, one, sqrt(2) or sqrt(3) fine edges away. It has their sign if all
+    have the same and one of them, off by ``error`` at most, is larger than the ``change`` of that many edges.
+    """
+    odd = nodes % 2
+    amid = [grid[tuple(((nodes + odd * offset) // 2).T)] for offset in np.ndindex(2, 2, 2)]
+    low, high = np.min(amid, axis=0), np.max(amid, axis=0)
+    one_sign = (low > error) | (high < -error)
+    largest = np.minimum(np.maximum(high, -low), trusted)
+    return ~(one_sign & (largest > np.sqrt(odd.sum(1)) * change + error))
+
+
+def _beside_zeros(grid: np.ndarray, tiny: float) -> np.ndarray:
+    """The corners of every cell whose corners are not all above ``tiny`` or all below -``tiny``."""
+    low, high = grid < tiny, grid > -tiny
     for axis in range(3):
-        a, b = (np.moveaxis(grid, axis, 0)[part] for part in (slice(-1), slice(1, None)))
-        crossed = (np.minimum(a, b) <= error) & (np.maximum(a, b) >= -error)
-        along = np.moveaxis(ends, axis, 0)
-        along[:-1] |= crossed
-        along[1:] |= crossed
-    return ends
+        low, high = (np.moveaxis(s, axis, 0) for s in (low, high))
+        low, high = (np.moveaxis(s[1:] | s[:-1], 0, axis) for s in (low, high))
+    cells = np.pad(low & high, 1)
+    for axis in range(3):
+        cells = np.moveaxis(cells, axis, 0)
+        cells = np.moveaxis(cells[1:] | cells[:-1], 0, axis)
+    return cells
 
 
 def _undecided(grid: np.ndarray, change: float, trusted: float) -> np.ndarray:

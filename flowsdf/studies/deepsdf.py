@@ -191,7 +191,7 @@ def fit_latents(
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:
-    """The surface of each latent at ``resolution``: coarse to fine, in float32 at the ends of every crossed edge."""
+    """The surface of each latent at ``resolution``: coarse to fine, in float32 beside every zero."""
     dtype = autocast_dtype(latents.device)
     return [extract(field(decoder, z), resolution, coarse=field(decoder, z, autocast_dtype=dtype)) for z in latents]
 
