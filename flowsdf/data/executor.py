@@ -23,6 +23,7 @@ _WORKER_ENVIRONMENT = KEPT_MEMORY | dict.fromkeys(
 )
 _WORKER_ENVIRONMENT |= {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
 _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
+_FEW = 5
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
 
@@ -66,6 +67,11 @@ def map_tasks(
         if isinstance(outcome, Rejected):
             raise Failed(f"{label}, task {number}: {outcome}")
     return outcomes
+
+
+def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: str) -> list[Result]:
+    """``map_tasks``, but in this process where tasks are few: starting workers takes longer than two or three tasks."""
+    return [function(task) for task in tasks] if len(tasks) < _FEW else map_tasks(function, tasks, label=label)
 
 
 @contextmanager

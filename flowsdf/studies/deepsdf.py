@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from flowsdf.conventions import Surface
+from flowsdf.data.executor import each
 from flowsdf.data.faults import Failed
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
@@ -191,9 +192,18 @@ def fit_latents(
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:
-    """The surface of each latent at ``resolution``: coarse to fine, in float32 beside every zero."""
-    dtype = autocast_dtype(latents.device)
-    return [extract(field(decoder, z), resolution, coarse=field(decoder, z, autocast_dtype=dtype)) for z in latents]
+    """The surface of each latent at ``resolution``: coarse to fine, in float32 beside every zero.
+
+    On a CPU each has a core of its own.
+    """
+    tasks = [(decoder, z, resolution) for z in latents.detach()]
+    return each(_surface, tasks, label="surfaces") if latents.device.type == "cpu" else [*map(_surface, tasks)]
+
+
+def _surface(task: tuple[DeepSDF, Float[Tensor, " d"], int]) -> Surface:
+    decoder, latent, resolution = task
+    coarse = field(decoder, latent, autocast_dtype=autocast_dtype(latent.device))
+    return extract(field(decoder, latent), resolution, coarse=coarse)
 
 
 def path(a: Float[Tensor, " d"], b: Float[Tensor, " d"], count: int) -> Float[Tensor, "{count} d"]:

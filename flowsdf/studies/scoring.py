@@ -1,6 +1,6 @@
 """Scores of predicted surfaces against the true shapes of a prepared folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.data.artefacts import read_mesh_artefact
-from flowsdf.data.executor import map_tasks
+from flowsdf.data.executor import each
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation.generative import mean_nearest
 from flowsdf.evaluation.scores import FAILED_DISTANCE, score, summarise, truth_samples, view_iou
@@ -19,7 +19,6 @@ from flowsdf.geometry.mesh import sample_surface
 
 RESAMPLED = 2**32  # apart from the seeds of the truths: the floor is another sampling of the same surface
 SILHOUETTE_PIXELS = 128
-FEW = 5
 SHOWN = ("iou", "chamfer_l1", "chamfer_l2", "f_001", "f_002", "f_005", "iou_near", "normal_consistency", "view_iou")
 
 
@@ -76,11 +75,6 @@ def _resampled(task: tuple[Path, Entry, int]) -> Surface:
     folder, entry, resolution = task
     mesh = read_mesh_artefact(folder, entry)
     return Surface(mesh, sparse_grid(lambda points: signed_distance(points, mesh), resolution, steepness=1.05))
-
-
-def each(function: Callable, tasks: list, *, label: str) -> list:
-    """The function of each task: here where they are few, as starting workers takes longer than two or three tasks."""
-    return [function(task) for task in tasks] if len(tasks) < FEW else map_tasks(function, tasks, label=label)
 
 
 def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:

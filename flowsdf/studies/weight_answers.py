@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.conventions import Mesh, Surface
+from flowsdf.data.executor import each
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import derangement, diagnose
@@ -146,8 +147,7 @@ def error_against_iou(
 
 def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
     """The surfaces of decoders with these weights, each on a core."""
-    tasks = [(code[None].numpy(), shapes.size, resolution) for code in codes]
-    return scoring.each(_surface, tasks, label="surfaces")
+    return each(_surface, [(code[None].numpy(), shapes.size, resolution) for code in codes], label="surfaces")
 
 
 def _surface(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Surface:
@@ -157,8 +157,7 @@ def _surface(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Surface:
 
 def topologies(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Topology]:
     """What the decoded surfaces are made of, each told on a core."""
-    tasks = [(code[None].numpy(), shapes.size, resolution) for code in vectors]
-    return scoring.each(_topology, tasks, label="topologies")
+    return each(_topology, [(code[None].numpy(), shapes.size, resolution) for code in vectors], label="topologies")
 
 
 def _topology(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Topology:
