@@ -24,14 +24,16 @@ def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -
     for chapter in ("00_a", "01_b"):
         (tmp_path / "run" / chapter).mkdir(parents=True)
         (tmp_path / "run" / chapter / "metrics.json").write_text('{"x": 0.25}')
-    assert findings(tmp_path, tmp_path / "run") == {"00_a": "It is 0.2."}
+    assert findings(tmp_path, tmp_path / "run", ledger="there") == {"00_a": "It is 0.2."}
     of = [("A", "partial", "00_a"), ("B", "inconclusive", "00_a"), ("C", "partial", "00_a"), ("D", "partial", "01_b")]
     claims = [{"id": name, "verdict": verdict, "chapter": chapter} for name, verdict, chapter in of]
     (tmp_path / "run" / "ledger.json").write_text(json.dumps({"claims": claims}))
-    assert findings(tmp_path, tmp_path / "run")["00_a"] == "It is 0.2. *In the ledger: A, C partial; B inconclusive.*"
-    assert findings(tmp_path / "run", tmp_path / "run") == {}
+    assert findings(tmp_path, tmp_path / "run", ledger="there")["00_a"].endswith(
+        " *In the [ledger](there): A, C partial; B inconclusive.*"
+    )
+    assert findings(tmp_path / "run", tmp_path / "run", ledger="there") == {}
     (tmp_path / "run" / "00_a" / "failure.json").write_text("{}")
-    assert findings(tmp_path, tmp_path / "run") == {}
+    assert findings(tmp_path, tmp_path / "run", ledger="there") == {}
 
 
 def test_every_chapter_has_a_finding_without_typed_numbers() -> None:
@@ -48,7 +50,7 @@ def test_a_summary_has_the_numbers_of_several_chapters(tmp_path: Path) -> None:
         (tmp_path / "run" / chapter).mkdir(parents=True)
         (tmp_path / "run" / chapter / "metrics.json").write_text(metrics)
     assert in_short(tmp_path, tmp_path / "run") == ["2.2, 50%."]
-    assert findings(tmp_path, tmp_path / "run") == {"01_b": "B."}
+    assert findings(tmp_path, tmp_path / "run", ledger="there") == {"01_b": "B."}
 
 
 def test_the_published_runs_have_every_number_of_the_summary() -> None:
@@ -75,10 +77,10 @@ def test_several_seeds_are_told_of_and_are_means_in_the_results_table(tmp_path: 
     (published / "00_a" / "metrics.json").write_text('{"x": 0.5}')
     over = {"seeds": [0, 1, 2], "code": code_of(published / "00_a"), "metrics": {"x": [0.5, 0.1, 0.3]}}
     (published / "evidence" / "00_a.json").write_text(json.dumps(over))
-    assert findings(tmp_path, published) == {"00_a": "0.5. Of 3 0.3, 0.1 to 0.5."}
+    assert findings(tmp_path, published, ledger="there") == {"00_a": "0.5. Of 3 0.3, 0.1 to 0.5."}
     assert results_table(tmp_path) == "0.3 [0.5]"
     (published / "evidence" / "00_a.json").write_text(json.dumps(over | {"code": "another"}))
-    assert findings(tmp_path, published) == {"00_a": "0.5."}
+    assert findings(tmp_path, published, ledger="there") == {"00_a": "0.5."}
     assert results_table(tmp_path) == "0.5 [-]"
 
 

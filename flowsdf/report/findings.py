@@ -11,9 +11,10 @@ from flowsdf.report.freshness import read_json
 ALL = "all"  # the section whose fields are {chapter[metric]}
 
 
-def findings(root: Path, results: Path) -> dict[str, str]:
+def findings(root: Path, results: Path, *, ledger: str) -> dict[str, str]:
     """The paragraphs of each chapter whose metrics hold all that they name, with the ledger's verdicts behind them.
 
+    ``ledger`` is the address of the ledger's page, where the claims are told.
     A chapter without any is left out: it has not run, its last run failed, or its shapes do not have these numbers.
     """
     told, sections = {}, _sections(root)
@@ -22,7 +23,7 @@ def findings(root: Path, results: Path) -> dict[str, str]:
         metrics = numbers(results, chapter)
         filled = [_filled(paragraph, metrics) for paragraph in paragraphs]
         if any(filled):
-            told[chapter] = " ".join([*filter(None, filled), *_verdicts(results, chapter)])
+            told[chapter] = " ".join([*filter(None, filled), *_verdicts(results, chapter, ledger)])
     return told
 
 
@@ -60,8 +61,8 @@ def _filled(paragraph: str, metrics: dict[str, Any]) -> str:
         return ""
 
 
-def _verdicts(results: Path, chapter: str) -> list[str]:
+def _verdicts(results: Path, chapter: str, ledger: str) -> list[str]:
     rows = [row for row in read_json(results / "ledger.json").get("claims", []) if row["chapter"] == chapter]
     by = {row["verdict"]: [other["id"] for other in rows if other["verdict"] == row["verdict"]] for row in rows}
     said = "; ".join(f"{', '.join(ids)} {verdict}" for verdict, ids in by.items())
-    return [f"*In the ledger: {said}.*"] if said else []
+    return [f"*In the [ledger]({ledger}): {said}.*"] if said else []

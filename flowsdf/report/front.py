@@ -137,7 +137,7 @@ def toctree(names: list[str]) -> str:
 def write_sources(where: Places, results: Path, source: Path) -> None:
     """All sources of the book, ready for Sphinx."""
     (source / "_files").mkdir()
-    told = findings(where.root, results)
+    told = findings(where.root, results, ledger="99_ledger.ipynb")
     for chapter in shown(where, results):
         write_page(where, results, chapter, source, told.get(chapter))
     index = front(where, results, flow="_static/dataflow.svg", suffix=".ipynb")

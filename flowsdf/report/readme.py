@@ -62,7 +62,7 @@ def key_figures(results: Path, names: list[str]) -> list[tuple[str, dict[str, An
 
 def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     """The front page's Markdown; `flow` is the picture's address, `suffix` ends a chapter's link."""
-    names, told = shown(where, results), findings(where.root, results)
+    names, told = shown(where, results), findings(where.root, results, ledger=f"99_ledger{suffix}")
     titles = {n: f"[{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix})" for n in names}
     groups: list[str] = []
     for group, members in groupby(names, part):
@@ -100,7 +100,7 @@ def write_readme(where: Places, results: Path) -> None:
     """The run's README.md: the front page, then every chapter's story."""
     shutil.copy(HERE / "static" / "dataflow.svg", results / "dataflow.svg")
     parts = [front(where, results, flow="dataflow.svg", suffix="/README.md")]
-    told = findings(where.root, results)
+    told = findings(where.root, results, ledger="../99_ledger/README.md")
     for chapter in shown(where, results):
         run = read_json(results / chapter / "run.json")
         if not run:

@@ -55,9 +55,10 @@ def summary(root: Path) -> str:
 def findings_list(root: Path) -> str:
     """One item a chapter of the laptop run: its page and what it found."""
     run, lines = root / "reports" / "published" / "laptop", []
-    for name, text in findings(root, run).items():
+    pages = "reports/published/laptop"
+    for name, text in findings(root, run, ledger=f"{pages}/99_ledger/README.md").items():
         heading = title(run / name, root / "notebooks" / f"{name}.py")
-        lines.append(f"- **[{heading}](reports/published/laptop/{name}/README.md)** {text}\n")
+        lines.append(f"- **[{heading}]({pages}/{name}/README.md)** {text}\n")
     return "".join(lines)
 
 
