@@ -98,7 +98,9 @@ def test_every_cell_runs_once_and_is_not_run_again(where: Places, capsys: pytest
     smaller.unlink()
     assert sweep.read(where).current
     notebook = where.notebook("13_generalisation")
-    notebook.write_text(notebook.read_text() + "# changed\n")
+    notebook.write_text(notebook.read_text() + "# prose\n")
+    assert sweep.read(where).current
+    notebook.write_text(notebook.read_text() + "changed = 1\n")
     assert not sweep.read(where).current
 
 

@@ -7,6 +7,7 @@ from broken_meshes import prism
 from flowsdf.conventions import Mesh
 from flowsdf.data.procedural import parts
 from flowsdf.geometry.distance import unsigned_distance
+from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import components, concatenate, genus, is_watertight, normalise, volume
 from flowsdf.geometry.watertight import Watertight, _subdivided, watertight
 
@@ -129,3 +130,24 @@ def test_subdivision_keeps_the_surface():
     assert np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max() <= 0.1
     assert volume(fine) == pytest.approx(volume(raw))
     np.testing.assert_allclose(unsigned_distance(fine.vertices, raw), 0, atol=1e-9)
+
+
+def soup(seed: int) -> Mesh:
+    """Boxes and loose triangles."""
+    random = np.random.default_rng(seed)
+    boxes = [parts.box(*random.uniform(0.2, 0.6, 3)).at(*random.uniform(-0.5, 0.5, 3)).mesh() for _ in range(4)]
+    loose = random.uniform(-0.6, 0.6, (25, 1, 3)) + random.uniform(-0.3, 0.3, (25, 3, 3))
+    return concatenate([*boxes, Mesh(loose.reshape(-1, 3), np.arange(75).reshape(-1, 3))])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_solids_and_sheets_come_out_as_they_would_on_all_nodes(seed, monkeypatch):
+    ours = closed(soup(seed), 33)
+    monkeypatch.setattr(
+        "flowsdf.geometry.watertight.sparse_grid",
+        lambda field, side, *, coarsest, **rest: sparse_grid(field, side, coarsest=side, **rest),
+    )
+    dense = closed(soup(seed), 33)
+    assert ours.sheet_share > 0.05
+    np.testing.assert_array_equal(ours.mesh.faces, dense.mesh.faces)
+    np.testing.assert_array_equal(ours.mesh.vertices, dense.mesh.vertices)

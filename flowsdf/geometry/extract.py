@@ -6,8 +6,9 @@ from skimage.measure import marching_cubes
 from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points, Surface
 
 STEEPNESS = 1.2  # the steepest slope that refinement allows a field between two nodes; an exact SDF has 1
+SLACK = 2  # times as steep it may be in the last halving, where that costs little: a network is, here and there
 TRUSTED = 0.1  # what a decoder says of larger distances, clamped in its training, is no more than that they are larger
-NUDGE = 1e-4  # a smaller value on a node, in units of the spacing, counts as this much
+NUDGE = 1e-4  # a value on a node nearer to zero than this, in units of the spacing, counts as plus this much
 COARSE_ERROR = 0.002  # how far a cheaper version of a field may be off near its surface; bfloat16 is by 0.0008
 
 
@@ -32,35 +33,37 @@ def sparse_grid(
     steepness: float = STEEPNESS,
     trusted: float = np.inf,
 ) -> Grid:
-    """Values on the nodes of [-half_extent, half_extent]^3, the field's own at the corners of every cell with a zero.
+    """Values on the nodes of [-half_extent, half_extent]^3, the field's own around every cell that changes sign.
 
     Starts on a lattice of at least ``coarsest`` cells a side, with ``coarse`` where it is given, and halves the spacing
     of every cell whose corners cannot rule out a zero. In the last halving a node is asked for only if the values
     around it leave its sign open, or if it turns out to lie beside a zero; the others hold interpolated values of the
-    right sign. Larger values than ``trusted`` count as no more than that.
+    right sign. Values above ``trusted`` count as no more than that.
     """
     spacing = 2 * half_extent / (resolution - 1)
     strides = [stride for stride in (8, 4, 2, 1) if resolution // stride >= coarsest or stride == 1]
     side, level = -(-(resolution - 1) // strides[0]) + 1, coarse or field
-    grid = np.zeros((side,) * 3, np.float32)
+    grid, error = np.zeros((side,) * 3, np.float32), COARSE_ERROR if coarse else 0.0
 
     def ask(of: Field, wanted: np.ndarray, stride: int) -> None:
         grid[wanted] = of(_positions(np.argwhere(wanted) * stride, spacing, half_extent))
 
     ask(level, np.ones(grid.shape, bool), strides[0])
     for stride in strides[1:-1]:
-        wanted = _split(_undecided(grid, steepness * 2 * stride * spacing, trusted))
-        wanted[::2, ::2, ::2] = False
+        wanted = _split(_undecided(grid, steepness * 2 * stride * spacing, trusted, error))
+        wanted[::2, ::2, ::2] = False  # these have been asked for, or no cell around them holds a zero
         grid = _upsampled(grid)
         ask(level, wanted, stride)
-    error, every = COARSE_ERROR if coarse else 0.0, 1
-    unsure = np.abs(grid) <= error
+    unsure, known = np.abs(grid) <= error, np.ones(grid.shape, bool)
     if len(strides) > 1:
-        unsure, every = _split(_undecided(grid, steepness * 2 * spacing, trusted)), 2
-        unsure[unsure] = _unsure(grid, np.argwhere(unsure), steepness * spacing, trusted, error)
+        near = _split(_undecided(grid, steepness * 2 * spacing, trusted, error))
+        near = _unsure(grid, near, SLACK * steepness * spacing, trusted, error)
+        unsure = _unsure(grid, near, steepness * spacing, trusted, error)
+        known = near & ~unsure
         grid = _upsampled(grid)
-    known = np.zeros(grid.shape, bool)
-    known[::every, ::every, ::every] = coarse is None
+        ask(level, known, 1)
+        known[::2, ::2, ::2] = True
+    known &= coarse is None
     ask(field, unsure & ~known, 1)
     ask(field, _beside_zeros(grid, NUDGE * spacing) & ~(known | unsure), 1)
     return np.ascontiguousarray(grid[:resolution, :resolution, :resolution])
@@ -97,18 +100,20 @@ def _split(cells: np.ndarray) -> np.ndarray:
     return nodes
 
 
-def _unsure(grid: np.ndarray, nodes: np.ndarray, change: float, trusted: float, error: float) -> np.ndarray:
-    """Whether the sign is open at each of these nodes (n, 3) of twice as fine a grid.
+def _unsure(grid: np.ndarray, among: np.ndarray, change: float, trusted: float, error: float) -> np.ndarray:
+    """Those ``among`` the nodes of twice as fine a grid whose sign is open: (n, n, n), (2n - 1, ...) -> (2n - 1, ...).
 
     A new node lies amid two, four or eight old ones, one, sqrt(2) or sqrt(3) fine edges away. It has their sign if all
-    have the same and one of them, off by ``error`` at most, is larger than the ``change`` of that many edges.
+    have the same, whatever their ``error``, and one of them is larger than the ``change`` of that many edges.
     """
+    nodes, unsure = np.argwhere(among), among.copy()
     odd = nodes % 2
     amid = [grid[tuple(((nodes + odd * offset) // 2).T)] for offset in np.ndindex(2, 2, 2)]
     low, high = np.min(amid, axis=0), np.max(amid, axis=0)
     one_sign = (low > error) | (high < -error)
     largest = np.minimum(np.maximum(high, -low), trusted)
-    return ~(one_sign & (largest > np.sqrt(odd.sum(1)) * change + error))
+    unsure[among] = ~(one_sign & (largest > np.sqrt(odd.sum(1)) * change + error))
+    return unsure
 
 
 def _beside_zeros(grid: np.ndarray, tiny: float) -> np.ndarray:
@@ -124,9 +129,10 @@ def _beside_zeros(grid: np.ndarray, tiny: float) -> np.ndarray:
     return cells
 
 
-def _undecided(grid: np.ndarray, change: float, trusted: float) -> np.ndarray:
+def _undecided(grid: np.ndarray, change: float, trusted: float, error: float) -> np.ndarray:
     """Cells that may hold a zero of a field that changes by at most ``change`` along an edge.
 
+    Values may be off by ``error``.
     No point of a cell is further than sqrt(3) edges from one corner, 3/2 from the nearer one of an edge, sqrt(3/2) from
     the nearest one of a face, sqrt(3/4) from the nearest of all: values beyond that, all of one sign, rule out a zero.
     """
@@ -136,7 +142,7 @@ def _undecided(grid: np.ndarray, change: float, trusted: float) -> np.ndarray:
     size = np.minimum(np.abs(corners), trusted)
     for axes in ((), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)):
         nearest = size.min(axes, keepdims=True).max((0, 1, 2))
-        decided |= nearest > np.sqrt(3 - 0.75 * len(axes)) * change
+        decided |= nearest > np.sqrt(3 - 0.75 * len(axes)) * change + error
     return ~(decided & ((corners > 0) == positive).all((0, 1, 2)))
 
 

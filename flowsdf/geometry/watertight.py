@@ -44,7 +44,8 @@ def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADI
     """
     voxel = 2 * HALF_EXTENT / (resolution - 1)
     distance = distance_to(mesh)
-    solid = _closing(distance, resolution, radius * voxel)
+    closing = _closing(distance, resolution, radius * voxel)
+    solid = _grid(closing, resolution)
     surface = isosurface(solid, _half_extent(resolution))
     pieces = _subdivided(mesh, 2 * voxel)
     triangles = pieces.vertices[pieces.faces]  # (f, 3, 3)
@@ -52,8 +53,8 @@ def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADI
     gaps = _distance_to_solid(centres, solid, surface)
     lost = gaps > voxel / 2
     if lost.any():
-        sheet = _dilated(distance_to(Mesh(pieces.vertices, pieces.faces[lost])), resolution, SHEET * voxel)
-        solid = np.minimum(solid, sheet)
+        sheet = distance_to(Mesh(pieces.vertices, pieces.faces[lost]))
+        solid = _grid(lambda points: np.minimum(closing(points), sheet(points) - SHEET * voxel), resolution)
         surface = isosurface(solid, _half_extent(resolution))
         gaps = _distance_to_solid(centres, solid, surface)
     kept = gaps <= voxel
@@ -79,7 +80,7 @@ def _dilated(distance: Field, resolution: int, radius: float) -> Grid:
     return _grid(lambda points: distance(points) - radius, resolution)
 
 
-def _closing(distance: Field, resolution: int, radius: float) -> Grid:
+def _closing(distance: Field, resolution: int, radius: float) -> Field:
     """Signed distances to the closing: the distance to its offset surface, less the radius."""
     dilated = _dilated(distance, resolution, radius)
     outside, _ = label(dilated > 0)
@@ -90,7 +91,7 @@ def _closing(distance: Field, resolution: int, radius: float) -> Grid:
         gaps = to_offset(points)
         return np.where(_interpolated(dilated, points) < 0, -gaps, gaps) + radius
 
-    return _grid(eroded, resolution)
+    return eroded
 
 
 def _interpolated(grid: Grid, points: Points) -> np.ndarray:

@@ -22,7 +22,7 @@ from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.execute import execute, locked
-from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json, sources
+from flowsdf.report.freshness import digest_json, fresh, inputs, read_json
 from flowsdf.report.kernel import stoppable
 from flowsdf.report.parameters import check, declared, load_yaml, parameters
 from flowsdf.report.places import Places, places
@@ -148,7 +148,7 @@ def _line(cell: Cell) -> str:
 def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.DataFrame:
     """Write sweep/cells.csv (a line per cell, its metrics or its reason) and sweep/scores.csv (a line per shape).
 
-    sweep/code.json holds the hash of the notebook and the library that made them.
+    sweep/code.json holds the hash of the code that made them.
     """
     lines, scores = [], []
     for cell in every:
@@ -169,9 +169,10 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.Da
 
 
 def code_now(where: Places) -> str:
-    """The hash of the swept notebook, the library files it imports, and its parameters and those of the data."""
-    text = where.notebook(CHAPTER).read_text(encoding="utf-8")
-    return digest_json([digest(text), sources(where.root, text), _own_values(where), parameters(where, DATA)])
+    """The hash of what measures in a cell, its parameters and those of the data: prose and drawing do not count."""
+    depends = inputs(where, CHAPTER, _own_values(where), [])
+    made_by = [depends[name] for name in ("code", "measures", "parameters")]
+    return digest_json([*made_by, parameters(where, DATA)])
 
 
 class Sweep(NamedTuple):

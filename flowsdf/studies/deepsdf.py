@@ -194,9 +194,9 @@ def fit_latents(
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:
     """The surface of each latent at ``resolution``: coarse to fine, in float32 beside every zero.
 
-    On a CPU each has a core of its own.
+    On a CPU several are decoded side by side.
     """
-    tasks = [(decoder, z, resolution) for z in latents.detach()]
+    tasks = [(decoder, z.clone(), resolution) for z in latents.detach()]
     return each(_surface, tasks, label="surfaces") if latents.device.type == "cpu" else [*map(_surface, tasks)]
 
 
