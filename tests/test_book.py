@@ -51,8 +51,8 @@ def test_a_page_opens_with_what_was_found(where: Places) -> None:
     build(where)
     page = re.sub(r"<[^>]+>", "", (where.html / "00_first.html").read_text())
     story = (where.reports / "00_first" / "README.md").read_text().replace("*", "")
-    for text in (page, story):
-        assert -1 < text.find("The area of a disc") < text.find("In short. Found 3.1. In the ledger: ")
+    for text, ledger in (page, "ledger"), (story, "[ledger](../99_ledger/README.md)"):
+        assert -1 < text.find("The area of a disc") < text.find(f"In short. Found 3.1. In the {ledger}: ")
     assert "In short." not in (where.html / "99_second.html").read_text()
 
 
