@@ -102,7 +102,7 @@ def test_with_one_of_three_workers_killed_the_fits_are_the_same(
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     data = torch.rand(2, 50, 3) - 0.5, torch.rand(2, 50) - 0.5
-    job = fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 1500}, {})
+    job = fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 700}, {})
     jobs = dict.fromkeys("abc", job)
     victims: list[int] = []
 
