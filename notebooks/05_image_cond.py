@@ -28,7 +28,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from flowsdf.data import features
 from flowsdf.evaluation.intervals import paired_bootstrap
 from flowsdf.report import figures, results
 from flowsdf.studies import weight_answers, weight_autoencoder, weight_samples, weight_shapes
@@ -135,5 +134,4 @@ results.save_figure(chapter, figure, "meshes", caption="Decoders, and what one p
 
 # %%
 results.record_claims(chapter, ["H3"])
-encoder = features.load_encoder()
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=sirens.keys)
+results.finish(chapter, encoder=True, inputs=sirens.keys)

@@ -33,7 +33,6 @@ seed = 0
 import numpy as np
 import torch
 
-from flowsdf.data import features
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.loss_curve import end_loss, loss_between
 from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
@@ -273,5 +272,4 @@ results.save_figure(chapter, figure, "meshes", caption="Decoded weights.", key=T
 
 # %%
 results.record_claims(chapter, ["W1", "W2", "W3", "W5", "W6", "W7", "W11", "W12"])
-encoder = features.load_encoder()
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)
+results.finish(chapter, encoder=True, inputs=shapes.keys)

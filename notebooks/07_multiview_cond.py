@@ -29,7 +29,6 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 
-from flowsdf.data import features
 from flowsdf.evaluation import collapse, diagnostics
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
@@ -115,5 +114,4 @@ results.save_figure(chapter, figure, "views", caption=caption, key=True)
 
 # %%
 results.record_claims(chapter, ["W8"])
-encoder = features.load_encoder()
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)
+results.finish(chapter, encoder=True, inputs=shapes.keys)

@@ -27,7 +27,6 @@ seed = 0
 # %%
 import pandas as pd
 
-from flowsdf.data import features
 from flowsdf.generative.diffusion import cosine_alpha_bar
 from flowsdf.report import figures, results
 from flowsdf.studies import weight_answers, weight_diffusion, weight_samples, weight_shapes
@@ -116,5 +115,4 @@ results.save_figure(chapter, figure, "meshes", caption="Decoded answers by scali
 
 # %%
 results.record_claims(chapter, ["W9"])
-encoder = features.load_encoder()
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)
+results.finish(chapter, encoder=True, inputs=shapes.keys)

@@ -38,7 +38,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib import pyplot as plt
 
-from flowsdf.data import artefacts, features
+from flowsdf.data import artefacts
 from flowsdf.evaluation import collapse
 from flowsdf.report import figures, results
 from flowsdf.studies import (
@@ -248,5 +248,4 @@ results.save_figure(chapter, figure, "phases", caption="What ranks first, with t
 
 # %%
 results.record_claims(chapter, ["W10"])
-encoder = features.load_encoder()
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=shapes.keys)
+results.finish(chapter, encoder=True, inputs=shapes.keys)

@@ -36,7 +36,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from flowsdf.data import artefacts, features
+from flowsdf.data import artefacts
 from flowsdf.evaluation import diagnostics
 from flowsdf.evaluation.few_values import student_interval
 from flowsdf.evaluation.loss_curve import end_loss
@@ -259,7 +259,6 @@ if wheel:
 kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss=[ended[name] for name in counts])
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
-encoder = features.load_encoder()
 judged = ["L1", "L2", "W4", *(["L4"] if wheel else []), *(["L3", "L7"] if held else [])]
 results.record_claims(chapter, [*judged, *(["L5"] if objects[0].split == "special" else [])])
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=keys)
+results.finish(chapter, encoder=True, inputs=keys)

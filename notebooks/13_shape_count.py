@@ -20,7 +20,6 @@ report = ""
 # %%
 import pandas as pd
 
-from flowsdf.data import features
 from flowsdf.report import results, score_figures, sweep
 from flowsdf.studies import generalisation, shape_count
 
@@ -134,6 +133,5 @@ results.say(
     f"{{gain_most_high:.3f}}] IoU on retrieval. {len(counts)} counts, the largest {counts[-1] / counts[0]:.1f} times "
     "the smallest, say little about the form of a law.",
 )
-encoder = features.load_encoder()
 results.record_claims(chapter, ["L6", "G2"] if own and current else [])
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256)
+results.finish(chapter, encoder=True)

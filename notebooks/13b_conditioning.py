@@ -42,7 +42,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from flowsdf.data import artefacts, features
+from flowsdf.data import artefacts, encoders
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures
@@ -62,7 +62,6 @@ objects = held or train[:4]
 if not held:
     results.say(chapter, "**No shape of so small a set is held out: what follows are training shapes.**")
 every, most, count = [*train, *objects], min(8, views), len(train)
-encoder = features.load_encoder()
 chosen = sorted(np.random.default_rng(seed).permutation(64)[:views].tolist())
 cameras = torch.tensor(fibonacci_sphere(64), dtype=torch.float32)[chosen]
 results.record_metrics(chapter, {"training_shapes": count, "unseen_shapes": len(held)})
@@ -76,7 +75,7 @@ results.record_metrics(chapter, {"views_kept": views, "views_told": most})
 # a depth map of 16 x 16 pixels as it is, and one the brightness of the view as such a map.
 
 # %%
-keys = {f"mesh of {e.name}": e.stages["watertight"].key for e in every} | {"encoder": encoder.sha256}
+keys = {f"mesh of {e.name}": e.stages["watertight"].key for e in every} | {"encoder": encoders.encoder_hash()}
 keys |= {f"views of {e.name}": e.stages["views"].key for e in every}
 numbers = {"chosen": chosen, "of": 64}
 told = fits.fit(
@@ -219,4 +218,4 @@ if len(held) > 1:
 # %%
 results.save_table(chapter, scores, "scores", caption="Every score of every object and row.")
 results.record_claims(chapter, ["G3", "G5"] if len(held) > 1 else [])
-results.finish(chapter, encoder=encoder.name, encoder_hash=encoder.sha256, inputs=inputs)
+results.finish(chapter, encoder=True, inputs=inputs)

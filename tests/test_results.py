@@ -2,6 +2,7 @@
 
 import json
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -75,16 +76,20 @@ def test_a_view_is_one_page_with_a_poster(chapter: Chapter) -> None:
     assert [entry["file"] for entry in chapter.exhibits] == ["views/view.png"]
 
 
-def test_finish_seals_everything(chapter: Chapter) -> None:
+def test_finish_seals_everything(chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dino").mkdir()
+    (tmp_path / "dino" / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.setenv("ENCODER", str(tmp_path / "dino"))
     with capture_output():
         results.save_table(chapter, pd.DataFrame({"a": [1]}), "one", caption="One.")
     results.record_claims(chapter, ["S1", "S1", "S2"])
     results.record_metrics(chapter, {"b": 1.0, "a": 2})
-    results.finish(chapter, encoder="facebook/dinov2-base", encoder_hash="abc", inputs={"decoder": "def"})
+    results.finish(chapter, encoder=True, inputs={"decoder": "def"})
     run = json.loads((chapter.report / "run.json").read_text())
     assert set(run["files"]) == {"claims.json", "metrics.json", "tables/one.csv"}
     assert json.loads((chapter.report / "claims.json").read_text())["claims"] == ["S1", "S2"]
-    assert (run["encoder"], run["encoder_hash"], run["inputs"]) == ("facebook/dinov2-base", "abc", {"decoder": "def"})
+    assert (run["encoder"], run["encoder_hash"]) == ("dino", sha256(b"weights").hexdigest())
+    assert run["inputs"] == {"decoder": "def"}
     assert not list(chapter.report.rglob("*.part"))
 
 

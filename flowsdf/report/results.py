@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from IPython.display import display
 
+from flowsdf.data.encoders import encoder_hash, encoder_in_force
 from flowsdf.data.executor import end_workers
 from flowsdf.data.faults import Failed
 from flowsdf.report.freshness import digest
@@ -143,10 +144,11 @@ def write_json(path: Path, value: Any) -> None:
     write(path, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
-def finish(
-    chapter: Chapter, *, encoder: str = "", encoder_hash: str = "", inputs: dict[str, str] | None = None
-) -> None:
-    """Write claims.json, metrics.json and, last, run.json; `inputs` are hashes by name."""
+def finish(chapter: Chapter, *, encoder: bool = False, inputs: dict[str, str] | None = None) -> None:
+    """Write claims.json, metrics.json and, last, run.json, with the ``encoder`` in force where it was used.
+
+    `inputs` are hashes by name.
+    """
     write_json(chapter.report / "claims.json", {"chapter": chapter.name, "claims": chapter.claims})
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
     written = ["claims.json", "metrics.json", *(entry["file"] for entry in chapter.exhibits)]
@@ -156,8 +158,8 @@ def finish(
         "chapter": chapter.name,
         "profile": chapter.places.profile,
         "data": chapter.places.data_name,
-        "encoder": encoder,
-        "encoder_hash": encoder_hash,
+        "encoder": encoder_in_force()[1] if encoder else "",
+        "encoder_hash": encoder_hash() if encoder else "",
         "parameters": chapter.parameters,
         "inputs": inputs or {},
         "started": stamp(chapter.began),

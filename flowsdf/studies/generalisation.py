@@ -10,12 +10,11 @@ from torch import Tensor
 
 from flowsdf.conventions import Surface
 from flowsdf.data.artefacts import read_samples
-from flowsdf.data.features import Encoder
+from flowsdf.data.encoders import encoder_hash
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import as_tensors, fit_decoder, restore, surfaces
-from flowsdf.studies.export import load_model
 from flowsdf.studies.image_to_latent import Predictor, Views, fit_predictor, predict, restore_predictor
 from flowsdf.studies.unseen import inputs
 from flowsdf.train import checkpoint
@@ -144,9 +143,11 @@ def _groups(scores: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]
     return [("all", scores), *scores.groupby(column, sort=False)]
 
 
-def from_built_in_shapes(encoder: Encoder, views: Views, *, seed: int, resolution: int) -> list[Surface]:
+def from_built_in_shapes(views: Views, *, seed: int, resolution: int) -> list[Surface]:
     """What the shipped model, of built-in shapes, makes of these views; nothing where it knows another encoder."""
+    from flowsdf.studies.export import load_model  # here, as it brings the encoder's library
+
     shipped = load_model()
-    if shipped.facts.get("encoder_hash") != encoder.sha256:
+    if shipped.facts.get("encoder_hash") != encoder_hash():
         return []
     return surfaces(shipped.decoder, predict(shipped.predictor, views, seed=seed), resolution)
