@@ -65,12 +65,12 @@ bench: $(READY) graphics  ## speed beside the obvious alternative, in one run
 lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebooks
 	@JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/.jupyter $(PYTHON) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=$(CURDIR)
 
-# The tests run beside the smoke report, which goes first, as its chapters wait for each other; what they say is shown
-# after it.
+# The tests run beside the smoke report, which goes first, as its chapters wait for each other: two of them at a time,
+# on a thread each. What the tests say is shown after it.
 test: export OMP_NUM_THREADS := 1
 test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
 	@mkdir -p reports; nice -n 3 $(PYTHON) -m pytest -q --durations=20 --numprocesses=auto --maxprocesses=4 tests >reports/.tests.log 2>&1 & tests=$$!; \
-	$(MAKE) --no-print-directory report PROFILE=smoke DATA=procedural & report=$$!; trap 'kill $$tests $$report' INT TERM; \
+	$(MAKE) --no-print-directory -j2 report PROFILE=smoke DATA=procedural & report=$$!; trap 'kill $$tests $$report' INT TERM; \
 	status=0; wait $$report || status=1; wait $$tests || status=1; cat reports/.tests.log; exit $$status
 
 check: $(READY) lint  ## lint, types, measured budgets: seconds

@@ -191,7 +191,7 @@ rows |= weight_samples.trivial(vectors, samples, seed=seed)
 rows["one shape"] = vectors[:1].expand(len(rows["means of two"]), -1)
 measure = {"resolution": resolution, "points": points, "seed": seed}
 table = weight_samples.scores(rows, shapes, prepared, **measure)
-results.save_table(chapter, table, "scores", caption="Generative scores, with bootstrap 95 % intervals over shapes.")
+results.save_table(chapter, table, "scores", caption="Generative scores, with 95 % intervals over shapes.")
 by = table.set_index("row")
 said = ("per layer", "means of two")
 good = weight_samples.good(by).astype(float)

@@ -131,7 +131,7 @@ results.save_figure(
 answers = {"pilot": pilot_surfaces, "full": few_surfaces, "floor": scoring.resampled(folder, train[:few], resolution)}
 few_scores = scoring.score_rows(answers, folder, train[:few], **drawn)
 summary = scoring.summary(few_scores)
-results.save_table(chapter, summary, "summary_few", caption="Means over shapes with bootstrap 95 % intervals.")
+results.save_table(chapter, summary, "summary_few", caption="Means over shapes with 95 % intervals.")
 results.save_table(chapter, few_scores, "scores_few", caption="Every score of every shape and row.")
 iou = few_scores.groupby("row").iou.mean()
 

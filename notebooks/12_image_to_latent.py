@@ -192,7 +192,7 @@ coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["
 coded |= {"diffusion, 1 view": guess["one view"], "diffusion, 8 views": guess["all"], "fitted latent": best["all"]}
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
 scores = scoring.score_rows(rows, folder, objects, **drawn)
-results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, bootstrap 95 % intervals.")
+results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, 95 % intervals.")
 results.save_table(chapter, scores, "scores", caption="Every score of every unseen object and row.")
 
 # %%
@@ -211,7 +211,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 # %% [markdown]
 # ## Unseen against seen
 #
-# The same score for training shapes and for each kind of unseen object; the difference of the means has a bootstrap
+# The same score for training shapes and for each kind of unseen object; the difference of the means has an
 # interval over shapes. Categories are those of the nearest training shape by surface, where training has the category.
 
 # %%

@@ -217,7 +217,7 @@ results.save_table(chapter, more, "more_views", caption=f"{ours}, against a sing
 # ## Every score
 
 # %%
-caption = f"{len(objects)} objects: means over shapes, bootstrap 95 % intervals."
+caption = f"{len(objects)} objects: means over shapes, 95 % intervals."
 results.save_table(chapter, scoring.summary(scores), "summary", caption=caption)
 for split, group in scores.groupby("split", sort=False):
     caption = f"Split {split} alone; an interval over few shapes says little."

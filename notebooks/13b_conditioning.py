@@ -175,7 +175,7 @@ strict = ["with coarse depth", "with estimated depth", "fitted latent"]
 strict = gains(scores, strict, "with coarse colours", seed=seed)
 caption = "IoU gained on the row of the second column, on the same unseen shapes; 95 % intervals over shapes."
 results.save_table(chapter, pd.concat([strict, plain], ignore_index=True), "gains", caption=caption)
-caption = f"{len(objects)} objects: means over shapes, bootstrap 95 % intervals."
+caption = f"{len(objects)} objects: means over shapes, 95 % intervals."
 results.save_table(chapter, scoring.summary(scores), "summary", caption=caption)
 
 # %% [markdown]

@@ -160,7 +160,7 @@ exact = [solids.on_tensors(s.field) for s in solid]
 other = fields["full"][1:] + fields["full"][:1]
 answers = {"CNN": fields["full"], "exact distances": exact, "another shape's code": other}
 scores = silhouettes.view_scores(answers, solid, rays, seen.directions)
-caption = "IoU of silhouettes by angle in degrees and kind, with bootstrap 95 % intervals over shapes."
+caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
 results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
 results.save_table(chapter, scores, "novel_view_scores", caption="The IoU of every row, angle and shape.")
 

@@ -171,7 +171,7 @@ results.say(
 
 # %%
 scores = silhouettes.view_scores({n: fields[n] for n in ("CNN", "flow, phase 2")}, solid, rays, seen.directions)
-caption = "IoU of silhouettes by angle in degrees and kind, with bootstrap 95 % intervals over shapes."
+caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
 results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
 pictures, titles = silhouettes.angle_pictures(fields["flow, phase 2"], solid, rays, seen.directions)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)

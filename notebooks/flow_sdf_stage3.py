@@ -161,7 +161,7 @@ rows["mean code"] = [field(models["flow, shading"].decoder, mean)] * len(solid)
 rows["visual hull"] = [solid_errors.hull(m, d, rays) for m, d in zip(seen.inside, seen.directions, strict=True)]
 drawn = {"surface_points": surface_points, "volume_points": volume_points}
 scores = solid_errors.solid_scores(rows, solid, resolution=resolution, **drawn)
-results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, bootstrap 95 % intervals.")
+results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, 95 % intervals.")
 results.save_table(chapter, scores, "scores", caption="Every score of every row and shape.")
 chamfer, iou = (scores.groupby("row")[name].mean() for name in ("chamfer_l1", "iou"))
 results.record_metrics(
@@ -180,7 +180,7 @@ results.say(
 # %%
 looks = {name: image_losses.looks(models[name].decoder, codes[name]) for name in codes}
 views = silhouettes.view_scores(looks, solid, rays, seen.directions)
-caption = "IoU of silhouettes by angle in degrees and kind, with bootstrap 95 % intervals over shapes."
+caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
 results.save_table(chapter, silhouettes.by_angle(views), "novel_views", caption=caption)
 boxes = views[(views.angle != 0) & (views.kind == "box")].groupby("row").iou.mean()
 results.record_metrics(

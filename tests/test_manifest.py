@@ -73,6 +73,13 @@ def test_groups_stay_on_one_side():
     assert [entry.split for entry in equal] == ["train", "held_out_shape", "train"]
 
 
+def test_a_category_of_which_a_look_alike_is_trained_on_is_no_longer_held_out():
+    before = entries("train", "held_out_category", "held_out_category", "held_out_category", "special")
+    named = [e._replace(category=name) for e, name in zip(before, ("table", "desk", "desk", "bed", "desk"), strict=True)]
+    after = [entry.split for entry in same_side(named, [(0, 1)])]
+    assert after == ["train", "train", "held_out_shape", "held_out_category", "special"]
+
+
 def test_near_duplicates_are_pairs_of_surfaces_closer_than_a_hundredth():
     shapes = [normalise(prism(sides, height))[0] for sides, height in ((64, 1.0), (60, 1.0), (3, 1.0), (64, 2.0))]
     shifted = Mesh(shapes[0].vertices + [0, 0.012, 0], shapes[0].faces)  # its caps moved, not its side

@@ -1,6 +1,7 @@
 """``manifest.json``: which shape is which object, where it came from, and what became of it in each stage."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -105,7 +106,9 @@ def near_duplicates(
 def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> list[Entry]:
     """The entries with every group of equal files or near-duplicate pairs (by obj_idx) in one split.
 
-    A group with a training shape becomes training; another takes the split of its first shape. Numbers stay.
+    A group with a training shape becomes training; another takes the split of its first shape. Shapes of a held-out
+    category of which one so became training are no longer of a category never seen: they are ``held_out_shape``.
+    Numbers stay.
     """
     first: dict[str, int] = {}
     equal = [(first.setdefault(entry.sha256 or entry.uid, entry.index), entry.index) for entry in entries]
@@ -115,7 +118,10 @@ def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> lis
     split: dict[int, str] = {}
     for label, entry in sorted(zip(group, entries, strict=True), key=lambda pair: pair[1].split != "train"):
         split.setdefault(label, entry.split)
-    return [entry._replace(split=split[label]) for label, entry in zip(group, entries, strict=True)]
+    moved = [entry._replace(split=split[label]) for label, entry in zip(group, entries, strict=True)]
+    seen = {entry.category for entry in moved if entry.split == "train"}
+    known = [entry.split == "held_out_category" and entry.category in seen for entry in moved]
+    return [e._replace(split="held_out_shape") if k else e for e, k in zip(moved, known, strict=True)]
 
 
 def _apart(points: np.ndarray, surface: Callable[[int], Mesh], i: int, j: int) -> float:
@@ -123,7 +129,7 @@ def _apart(points: np.ndarray, surface: Callable[[int], Mesh], i: int, j: int) -
 
 
 def _entry(index: int, shape: RawShape) -> Entry:
-    digest = sha256_of(shape.path) if shape.path.is_file() else ""
+    digest = sha256_of(shape.path) if shape.path.is_file() and os.access(shape.path, os.R_OK) else ""
     uid, category, licence, source, path, split = shape
     allowed = redistributable(licence)
     return Entry(index, uid, category, licence, allowed, source, path.name, digest, split or "train", stages={})

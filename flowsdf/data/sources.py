@@ -145,8 +145,8 @@ def _rank(text: str) -> str:
 
 def _content_hash(path: Path, root: Path) -> str:
     """32 hexadecimal digits of the content, or of the name where reading will be refused."""
-    inside = path.is_file() and path.resolve().is_relative_to(root.resolve())
-    return (sha256_of(path) if inside else _rank(str(path.relative_to(root))))[:32]
+    read = path.is_file() and os.access(path, os.R_OK) and path.resolve().is_relative_to(root.resolve())
+    return (sha256_of(path) if read else _rank(str(path.relative_to(root))))[:32]
 
 
 def _written(shape: procedural.Procedural, path: Path, split: str) -> RawShape:

@@ -19,6 +19,7 @@ from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.mesh import normalise
 
 BACKENDS = ("exact", "mesh_to_sdf")
+TRIED_AGAIN = ("timeout", "crashed", "killed_worker", "unforeseen")  # what a busy machine may have done, not the file
 
 
 class Job(NamedTuple):
@@ -91,6 +92,9 @@ def _outcome(compute: Callable[[Job], None], job: Job) -> Stage:
         compute(job)
     except Rejected as rejected:
         return Stage("rejected", rejected.code, rejected.reason)
+    except (MemoryError, ValueError, ArithmeticError, LookupError, RuntimeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Stage("rejected", "unforeseen", reason)
     return Stage("done")
 
 
@@ -148,13 +152,13 @@ def _views(job: Job) -> None:
 
 
 def finished(job: Job) -> bool:
-    """Whether each stage is up to date, or one is rejected for the same input."""
+    """Whether each stage is up to date, or one is rejected for the same input by what the input itself is."""
     for name in ("watertight", "sdf", "views"):
         stage = job.entry.stages.get(name)
         if stage is None or stage.key != job.keys[name]:
             return False
         if stage.status == "rejected":
-            return True
+            return stage.code not in TRIED_AGAIN
         if not artefact(job.folder, name, job.entry).exists():
             return False
     return True

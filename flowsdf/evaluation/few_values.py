@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from flowsdf.evaluation.intervals import Interval, bootstrap_interval
+from flowsdf.evaluation.intervals import Interval, bootstrap_interval, difference_bootstrap
 
 FEW = 8  # values, below which a bootstrap is too narrow
 
@@ -19,6 +19,21 @@ def student_interval(values: Float[np.ndarray, " n"], *, level: float = 0.95) ->
 def shapes_interval(values: Float[np.ndarray, " n"], *, seed: int) -> Interval:
     """A mean with its 95 % interval over shapes: a bootstrap, Student's t below eight shapes, NaN for a single one."""
     return bootstrap_interval(values, seed=seed) if len(values) >= FEW else student_interval(values)
+
+
+def difference_interval(a: Float[np.ndarray, " n"], b: Float[np.ndarray, " m"], *, seed: int) -> Interval:
+    """The mean of a minus that of b, of different shapes, with its 95 % interval; NaN where either is a single value.
+
+    A bootstrap of both; Welch's t (1947) where either has fewer than eight.
+    """
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if min(len(a), len(b)) >= FEW:
+        return difference_bootstrap(a, b, seed=seed)
+    estimate = float(a.mean() - b.mean())
+    if min(len(a), len(b)) < 2:
+        return Interval(estimate, np.nan, np.nan)
+    limits = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    return Interval(estimate, float(limits.low), float(limits.high))
 
 
 def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: float = 0.95) -> Interval:

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 
-from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.evaluation.few_values import shapes_interval
 
 POINTS = 2_048  # of a cloud
 
@@ -69,11 +69,11 @@ def generative_scores(
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """MMD, COV and 1-NNA with the number of shapes that each is a mean over and its bootstrap interval."""
+    """MMD, COV and 1-NNA with the number of shapes that each is a mean over and its interval."""
     each = {
         "mmd": matching_distance(generated_reference),
         "cov": covered(generated_reference),
         "1-nna": recognised(generated, generated_reference, reference),
     }
-    rows = {name: (len(values), *bootstrap_interval(values * 1.0, seed=seed)) for name, values in each.items()}
+    rows = {name: (len(values), *shapes_interval(values * 1.0, seed=seed)) for name, values in each.items()}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "low", "high"])

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial import cKDTree
 
 from flowsdf.conventions import HALF_EXTENT, Grid, Inside, Mesh, Points, Surface, Values
-from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.evaluation.topology import Topology, topology
 from flowsdf.geometry.mesh import Samples, face_areas, sample_surface
 
@@ -104,7 +104,7 @@ def interpolate(grid: Grid, points: Points) -> Values:
 
 
 def summarise(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Per numeric column of a table with one row per shape: counts, mean, and its bootstrap interval over shapes.
+    """Per numeric column of a table with one row per shape: counts, mean, and its interval over shapes.
 
     ``n_used`` are the defined values, worst values of failed shapes among them; the limits are NaN below two.
     """
@@ -113,9 +113,8 @@ def summarise(table: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
     for name in table.select_dtypes("number").columns.drop("failed"):
         values = table[name].to_numpy(np.float64)
         values = values[np.isfinite(values)]
-        interval = bootstrap_interval(values, seed=seed)[1:] if len(values) > 1 else (np.nan, np.nan)
-        mean = values.mean() if len(values) else np.nan
-        rows[name] = (len(table), len(values), n_failed, mean, *interval)
+        interval = shapes_interval(values, seed=seed) if len(values) else (np.nan,) * 3
+        rows[name] = (len(table), len(values), n_failed, *interval)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n_in", "n_used", "n_failed", "mean", "low", "high"])
 
 

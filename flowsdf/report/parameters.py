@@ -45,7 +45,7 @@ def load_yaml(path: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise Failed(f"{path.name}, line {line}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Failed(f"{path.name}: not readable as YAML: {error}") from None
     except OSError as error:
         raise Failed(f"{path}: {error.strerror or error}") from None

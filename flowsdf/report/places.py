@@ -21,10 +21,11 @@ class Places(NamedTuple):
 
     @property
     def data_name(self) -> str:
-        """The source's short name: a folder's own name, reduced to letters, digits, dots, dashes."""
+        """The source's short name: a folder's own name, reduced to letters, digits, dots, dashes; no other source's."""
         if self.data in NAMED_SOURCES:
             return self.data
-        return re.sub(r"[^A-Za-z0-9.-]+", "-", self.data_folder.name).strip(".-") or "folder"
+        name = re.sub(r"[^A-Za-z0-9.-]+", "-", self.data_folder.name).strip(".-") or "folder"
+        return f"{name}-folder" if name in NAMED_SOURCES else name
 
     @property
     def data_folder(self) -> Path:
@@ -75,9 +76,13 @@ def places(profile: str, data: str, root: Path = ROOT, *, seed: int | None = Non
     """The folders of a run, checked: the profile has parameters, the data source exists."""
     found = Places(root, profile, data, seed)
     if not re.fullmatch(r"[a-z][a-z0-9_]*", profile) or not (root / "params" / profile).is_dir():
-        known = sorted(path.name for path in (root / "params").iterdir() if path.is_dir())
-        raise Failed(f"PROFILE={profile}: no folder params/{profile}; choose one of {', '.join(known)}")
-    if data not in NAMED_SOURCES and not found.data_folder.is_dir():
+        profiles = sorted(path.name for path in (root / "params").iterdir() if path.is_dir())
+        raise Failed(f"PROFILE={profile}: no folder params/{profile}; choose one of {', '.join(profiles)}")
+    try:
+        known = data in NAMED_SOURCES or found.data_folder.is_dir()
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, a user that does not exist
+        raise Failed(f"DATA={data}: {error}; give procedural, objaverse or a folder of meshes") from None
+    if not known:
         raise Failed(f"DATA={data}: no such folder; give procedural, objaverse or a folder of meshes")
     return found
 

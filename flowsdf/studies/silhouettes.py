@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.conventions import Field
-from flowsdf.evaluation.intervals import bootstrap_interval
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.evaluation.scores import iou
 from flowsdf.geometry import implicit
 from flowsdf.geometry.render import Rays, TorchField, least_of_all, search, seen_from, silhouette_loss, trace
@@ -94,14 +94,13 @@ def misses(answers: Mapping[str, Sequence[TorchField]], rays: Rays, directions: 
 
 
 def by_angle(scores: pd.DataFrame) -> pd.DataFrame:
-    """The mean IoU of every row, angle and kind with its bootstrap interval over shapes."""
+    """The mean IoU of every row, angle and kind with its interval over shapes."""
     lines = []
     for (row, angle), group in scores.groupby(["row", "angle"], sort=False):
         line: dict[str, object] = {"row": row, "angle": angle, "n": len(group)}
         for kind, values in group.groupby("kind", sort=False).iou:
-            few = len(values) < 2
-            mean, low, high = (values.mean(), np.nan, np.nan) if few else bootstrap_interval(values.to_numpy(), seed=0)
-            line[str(kind)] = f"{mean:.3f}" if few else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+            mean, low, high = shapes_interval(values.to_numpy(), seed=0)
+            line[str(kind)] = f"{mean:.3f}" if len(values) < 2 else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
         lines.append(line)
     return pd.DataFrame(lines)
 

@@ -15,8 +15,7 @@ from flowsdf.data.listing import UNKNOWN
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import baselines
 from flowsdf.evaluation.diagnostics import category_top1, cosine
-from flowsdf.evaluation.few_values import share_interval
-from flowsdf.evaluation.intervals import difference_bootstrap
+from flowsdf.evaluation.few_values import difference_interval, share_interval
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import surfaces
 from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
@@ -91,10 +90,10 @@ def of_the_right_kind(
 
 
 def gaps(seen: pd.DataFrame, unseen: pd.DataFrame, *, seed: int, score: str = "iou") -> pd.DataFrame:
-    """Per split of the unseen objects: the mean of a score minus that of the seen ones, with its bootstrap interval."""
+    """Per split of the unseen objects: the mean of a score minus that of the seen ones, with its interval."""
     known = seen[score].to_numpy()
     groups = {"all unseen": unseen} | dict(tuple(unseen.groupby("split", sort=False)))
-    lines = [(name, len(g), *difference_bootstrap(g[score].to_numpy(), known, seed=seed)) for name, g in groups.items()]
+    lines = [(name, len(g), *difference_interval(g[score].to_numpy(), known, seed=seed)) for name, g in groups.items()]
     table = pd.DataFrame(lines, columns=["objects", "n", f"{score} minus training", "low", "high"])
     return table.assign(**{f"{score} of training": known.mean()})
 
