@@ -75,7 +75,8 @@ def test_groups_stay_on_one_side():
 
 def test_a_category_of_which_a_look_alike_is_trained_on_is_no_longer_held_out():
     before = entries("train", "held_out_category", "held_out_category", "held_out_category", "special")
-    named = [e._replace(category=name) for e, name in zip(before, ("table", "desk", "desk", "bed", "desk"), strict=True)]
+    categories = ("table", "desk", "desk", "bed", "desk")
+    named = [entry._replace(category=name) for entry, name in zip(before, categories, strict=True)]
     after = [entry.split for entry in same_side(named, [(0, 1)])]
     assert after == ["train", "train", "held_out_shape", "held_out_category", "special"]
 
