@@ -107,8 +107,8 @@ chapters: $(CHAPTERS)
 10_weight_autoencoder: 01_pershape 00_data
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
-13_generalisation: 12_image_to_latent 11_deepsdf 00_data
-13_shape_count: 00_data $(wildcard reports/$(PROFILE)*/sweep/*.csv)
+13_generalisation: 12_image_to_latent 11_deepsdf 00_data $(if $(filter procedural,$(DATA)),,flowsdf/checkpoint/image_to_mesh.json)
+13_shape_count: 00_data $(or $(wildcard reports/$(PROFILE)*/sweep/*.csv),$(wildcard reports/published/laptop/sweep/*.csv))
 13b_conditioning: 11_deepsdf 00_data
 13c_latent_space: 00_data
 flow_sdf_stage1:

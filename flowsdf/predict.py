@@ -54,13 +54,13 @@ def check_output(path: Path, resolution: int, seed: int) -> None:
     """Refuses, before any work, what could not be written or computed at its end."""
     if path.suffix.lower() not in SUFFIXES:
         raise Failed(f"{path}: {path.suffix or 'no suffix'}: name the mesh with one of {' '.join(SUFFIXES)}")
-    if path.is_dir():
-        raise Failed(f"{path}: is a folder: name a file")
     if resolution not in RESOLUTIONS:
         raise Failed(f"--resolution {resolution}: give {RESOLUTIONS.start} to {RESOLUTIONS.stop - 1} nodes a side")
     if not 0 <= seed < 2**63:
         raise Failed(f"--seed {seed}: give a whole number from 0 to 2^63 - 1")
     try:
+        if path.is_dir():
+            raise Failed(f"{path}: is a folder: name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_name(f".{path.name}.part")
         probe.touch()

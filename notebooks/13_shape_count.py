@@ -24,7 +24,7 @@ from flowsdf.report import results, score_figures, sweep
 from flowsdf.studies import generalisation, shape_count
 
 chapter = results.open_chapter("13_shape_count", globals())
-cells, scores, own, current = sweep.read(chapter.places)
+cells, scores, own, current = sweep.read(chapter.places, shape_count.enough)
 done = cells[cells.state == "done"]
 ours = generalisation.views_row(max(scores.row.str.extract(r"diffusion, (\d+)")[0].dropna().astype(int)))
 fixed = scores[scores.budget == "fixed steps"]
@@ -35,15 +35,16 @@ results.record_metrics(chapter, {"fewest_shapes": int(counts[0]), "most_shapes":
 results.record_metrics(chapter, {"outdated_cells": 0 if current else len(cells)})
 
 # %%
-origin = "of this run" if own else "published with the repository, at laptop size; this run has none of its own"
+published = f"published with the repository, at laptop size; this run has none of its own with {sweep.ENOUGH}"
+origin = "of this run" if own else published
 results.say(
     chapter,
     f"The sweep is {origin}: {{cells_done}} of {{cells}} cells done, {{seeds}} seeds with every count."
     + (
         ""
         if current
-        else " **It was made by other code than the chapter has now**, so the ledger does not judge by it; `make "
-        "sweep` brings it up to date."
+        else " **It was made by other code or from other data than there are now**, so the ledger does not judge by "
+        "it; `make sweep` brings it up to date."
     ),
 )
 kept = ["shapes", "seed", "budget", "state", "seconds", "decoder_steps", "predictor_steps", "resolution"]
@@ -86,7 +87,7 @@ results.save_table(chapter, shape_count.law_table(laws), "laws", caption="Chamfe
 
 # %%
 by_epochs = pd.concat([scores[scores.budget == "fixed epochs"], fixed[fixed.shapes == counts[-1]]])
-if shape_count.enough(by_epochs, ours):
+if shape_count.enough(by_epochs):
     slower = shape_count.fitted_laws(by_epochs, [ours, "fitted latent"])
     results.save_table(chapter, shape_count.law_table(slower), "laws_epochs", caption="The same at fixed epochs.")
 else:

@@ -72,6 +72,14 @@ def test_evidence_counts_while_only_prose_and_plots_change_and_not_when_what_it_
     assert evidence_for(where.reports, "99_second") == {}
 
 
+def test_one_run_is_not_evidence_of_several_seeds(where: Places) -> None:
+    for seed in (3, 4):
+        (where.root / "reports" / f"smoke-seed{seed}").symlink_to(where.reports)
+    for seeds in ([3, 4], [1, 1]):
+        with pytest.raises(Failed, match="one run is no five"):
+            gather(where, "00_first", seeds)
+
+
 def test_a_seed_that_has_not_finished_is_named(where: Places) -> None:
     with pytest.raises(Failed, match="not finished with seed 7: make evidence CH=00_first SEEDS=7"):
         gather(where, "00_first", [1, 7])

@@ -55,6 +55,20 @@ def test_without_its_artifacts_a_chapter_runs_again(report: Path) -> None:
     assert done.returncode == 0 and "done in" in done.stdout
 
 
+def test_what_a_killed_run_left_is_not_up_to_date(report: Path) -> None:
+    mode(report, "sleep")
+    with subprocess.Popen(
+        toy_report.command("execute", "00_first"), cwd=report, env=toy_report.environment(report)
+    ) as process:
+        mark = report / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
+        while not mark.exists():
+            time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+    mode(report, "good")
+    assert "done in" in toy_report.run(report, "execute", "00_first").stdout
+    assert "up to date" in toy_report.run(report, "execute", "00_first").stdout
+
+
 def test_seeds_share_what_no_seed_changes(report: Path) -> None:
     done = toy_report.run(report, "execute", "00_first", "--seed", "3")
     assert done.returncode == 0 and "up to date" in done.stdout
@@ -228,6 +242,10 @@ def test_a_missing_output_folder_fails_at_the_start(tmp_path: Path) -> None:
 
 def test_unknown_profile_and_folder_are_named(tmp_path: Path) -> None:
     root = toy_report.make(tmp_path)
+    (root / "procedural").mkdir()
+    of_folder = Places(root, "smoke", str(root / "procedural"))
+    assert of_folder.reports != Places(root, "smoke", "procedural").reports
+    assert of_folder.artifacts != Places(root, "smoke", "procedural").artifacts
     assert "DATA=nowhere: no such folder" in toy_report.run(root, "execute", "00_first", "--data", "nowhere").stderr
     words = [*toy_report.command("execute", "00_first")[:-1], "huge"]
     done = subprocess.run(words, cwd=root, env=toy_report.environment(root), capture_output=True, text=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowsdf.evaluation.few_values import few_seeds_interval, share_interval, student_interval
+from flowsdf.evaluation.few_values import difference_interval, few_seeds_interval, share_interval, student_interval
 
 
 def test_the_interval_of_a_mean_is_that_of_the_t_test():
@@ -25,6 +25,14 @@ def test_seeds_and_shapes_both_widen_the_interval():
     assert mean == 1.5 and (high - low) ** 2 == pytest.approx(
         sum((i.high - i.low) ** 2 for i in (over_seeds, over_shapes))
     )
+
+
+@pytest.mark.parametrize(("few", "many"), [(3, 10), (6, 6), (12, 20)])
+def test_the_interval_of_a_difference_covers(few, many):
+    drawn = np.random.default_rng(0).normal(size=(400, few + many))
+    found = [difference_interval(row[:few], row[few:], seed=0) for row in drawn]
+    assert np.mean([low <= 0 <= high for _, low, high in found]) >= 0.9
+    assert np.isnan(difference_interval(drawn[0, :1], drawn[0], seed=0)[1:]).all()
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5])

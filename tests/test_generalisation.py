@@ -92,8 +92,9 @@ def test_a_sweep_is_read_without_its_holes() -> None:
     with pytest.raises(Failed, match="0 seeds of the sweep have every count"):
         shape_count.per_count(swept(-0.3), "oracle", "chamfer_l1")
     table = swept(-0.3)
-    assert shape_count.enough(table, OURS) and not shape_count.enough(table[table.seed > 1], OURS)
-    assert not shape_count.enough(table[table.shapes > 20], OURS)
+    assert shape_count.enough(table) and not shape_count.enough(table[table.seed > 1])
+    assert not shape_count.enough(table[table.shapes > 20])
+    assert not shape_count.enough(table[table["shape"] == table["shape"].iloc[0]])
 
 
 def test_what_more_shapes_buy_is_found() -> None:

@@ -44,6 +44,8 @@ def test_defaults_and_values(where: Places) -> None:
         ("- 1\n- 2", ["00_first.yaml", "name: value"]),
         ("mode: [", ["00_first.yaml"]),
         ("on: 1", ["00_first.yaml", "'on' is no text"]),
+        ("mode: 2024-13-01", ["00_first.yaml", "month"]),
+        ("<<: {mode: good, radius: 1.0}", ["00_first.yaml"]),
     ],
 )
 def test_a_fault_is_named(where: Places, text: str, words: list[str]) -> None:

@@ -249,6 +249,22 @@ def test_blank_views_set_the_shape_aside(tmp_path, light, monkeypatch):
     assert entry.stages["views"].code == "blank_views"
 
 
+def test_what_a_busy_machine_did_is_tried_again(tmp_path, light, monkeypatch):
+    closing, meshes = watertight.watertight, folder_of(tmp_path / "in", 3)
+    faults = iter([MemoryError("no room"), Rejected("timeout", "slow"), Rejected("no_solid", "nothing")])
+
+    def failing(mesh):
+        raise next(faults)
+
+    monkeypatch.setattr(watertight, "watertight", failing)
+    with pytest.raises(Failed, match="none of its 3 meshes survived"):
+        prepare(folder_source(meshes), tmp_path / "out", samples=50)
+    rejected = [e.stages["watertight"].code for e in read_manifest(tmp_path / "out" / "manifest.json")]
+    assert rejected == ["unforeseen", "timeout", "no_solid"]
+    monkeypatch.setattr(watertight, "watertight", closing)
+    assert [usable(e) for e in prepare(folder_source(meshes), tmp_path / "out", samples=50)] == [True, True, False]
+
+
 def test_a_shape_that_kills_its_worker_is_listed(tmp_path, light, monkeypatch):
     def killing(function, tasks, *, label, on_result, workers=None):
         on_result(0, Rejected("killed_worker", "twice"))

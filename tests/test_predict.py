@@ -208,6 +208,8 @@ def test_two_images_become_a_mesh(tmp_path, shipped, capsys, monkeypatch) -> Non
         (["a.png", "--out", "mesh.glb", "--resolution", "4096"], "give 16 to 512"),
         (["a.png", "--out", "mesh.glb", "--seed", "-1"], "--seed -1"),
         (["absent.png", "--out", "mesh.glb"], "absent.png: there is no such file"),
+        (["a" * 300 + ".png", "--out", "mesh.glb"], "File name too long: check the name"),
+        (["blank.png", "--out", "a" * 300 + ".glb"], "cannot be written (File name too long)"),
         (["a.png", "--out", "a.png/mesh.glb"], "cannot be written"),
         (["a.png", "--out", "mesh.glb", "--poses", "d.csv"], "d.csv: No such file"),
         (["a.png", "--out", "mesh.glb", "--checkpoint", "nothing"], "make checkpoint"),

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import toy_report
 
-from flowsdf.data.faults import Failed
+from flowsdf.data.faults import Failed, Rejected
 from flowsdf.report import slurm, sweep
 from flowsdf.report.places import Places
 
@@ -47,6 +47,8 @@ again = started.exists()
 started.write_text(f"{os.getpid()} {os.environ['OMP_NUM_THREADS']}")
 if victim == f"{shapes}-{seed}":
     time.sleep(0 if again else 60)
+if victim == "edit":
+    chapter.places.notebook(chapter.name).write_text("changed = 1")
 if victim == "raise" and shapes == 3:
     raise ValueError("three is none")
 results.record_metrics(chapter, {"held_out_iou": shapes + seed / 10, "seen": shapes * (2 if fixed_epochs else 1)})
@@ -90,18 +92,37 @@ def test_every_cell_runs_once_and_is_not_run_again(where: Places, capsys: pytest
     assert "4 shapes, fixed steps   done" in capsys.readouterr().out
     assert set(swept(where).values()) == {"done"}
     assert marks == {path: path.stat().st_mtime_ns for path in marks}
-    found = sweep.read(where)
+    found = sweep.read(where, len)
     assert found.own and found.current and found.scores.equals(scores)
     smaller = where.root / "params" / "smoke" / "sweep.yaml"
     smaller.write_text("victim: another\n")
-    assert not sweep.read(where).current
+    assert not sweep.read(where, len).current
     smaller.unlink()
-    assert sweep.read(where).current
+    assert sweep.read(where, len).current
+    data = where.artifacts / "00_data" / "manifest.json"
+    data.parent.mkdir()
+    data.write_text('{"shapes": [{"uid": "u", "split": "train", "stages": {"features": {"key": "other weights"}}}]}')
+    assert not sweep.read(where, len).current
+    data.unlink()
     notebook = where.notebook("13_generalisation")
     notebook.write_text(notebook.read_text() + "# prose\n")
-    assert sweep.read(where).current
+    assert sweep.read(where, len).current
     notebook.write_text(notebook.read_text() + "changed = 1\n")
-    assert not sweep.read(where).current
+    assert not sweep.read(where, len).current
+
+
+def test_a_cell_whose_code_was_edited_meanwhile_does_not_count(where: Places) -> None:
+    (where.root / "params" / "smoke" / "sweep.yaml").write_text("victim: edit\n")
+    (cell,) = sweep.cells(where, [2], [0], timeout=300)
+    with pytest.raises(Rejected, match="edited: code or data changed since the sweep began"):
+        sweep.run_cell(cell)
+    assert not cell.folder.exists()
+
+
+def test_a_small_sweep_of_its_own_is_not_drawn(where: Places) -> None:
+    swept(where)
+    with pytest.raises(Failed, match="no sweep of three counts"):
+        sweep.read(where, lambda scores: len(scores) > 4)
 
 
 def test_a_failed_cell_is_a_hole_with_its_reason(where: Places) -> None:
@@ -132,7 +153,7 @@ def test_nothing_held_out_is_refused(where: Places, monkeypatch: pytest.MonkeyPa
 
 def test_no_sweep_at_all_says_what_to_do(where: Places) -> None:
     with pytest.raises(Failed, match="make sweep COUNTS"):
-        sweep.read(where)
+        sweep.read(where, len)
 
 
 def kill_worker(kernel: Path, killed: list[int]) -> None:

@@ -103,6 +103,7 @@ LOW, HIGH = [1.0, 1.1, 0.9, 1.05, 0.95], [2.0, 1.9, 2.2, 2.1, 1.8]
         (LOW, HIGH, FIVE, {}, "reproduced"),
         (HIGH, LOW, FIVE, {}, "not reproduced"),
         (HIGH, LOW, FIVE, {"relation": [">"]}, "reproduced"),
+        (HIGH, LOW, FIVE, {"relation": [">="]}, "reproduced"),
         (LOW, [2, 2, 2, 2, 0.5], FIVE, {}, "inconclusive"),
         (1.0, 2.0, THESIS, {}, "inconclusive"),
         (LOW, HIGH, LAPTOP._replace(seeds=5), {}, "partial"),

@@ -37,7 +37,11 @@ def read_photographs(paths: Sequence[Path]) -> UInt8[np.ndarray, "n 224 224 3"]:
 def read_photograph(path: Path) -> UInt8[np.ndarray, "224 224 3"]:
     """One image file, converted; Failed names the file, what is wrong and what to do."""
     name = "".join(letter if letter.isprintable() else "?" for letter in str(path))
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:  # a folder that may not be entered, a name that is too long
+        raise Failed(f"{name}: {error.strerror}: check the name") from None
+    if not found:
         raise Failed(f"{name}: there is no such file: check the name")
     try:
         with warnings.catch_warnings():

@@ -35,7 +35,7 @@ def numbers(claim: Claim, names: Sequence[str], values: list[np.ndarray], report
 
 def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
     """Whether the first metric lies on the claimed side of the second, over seeds."""
-    difference = (a - b) * (-1 if ">" in claim.relation[:1] else 1)
+    difference = (a - b) * (-1 if any(name.startswith(">") for name in claim.relation[:1]) else 1)
     by_seed = difference.reshape(len(difference), -1)
     wins, runs = by_seed.mean(1) < 0, len(by_seed)
     text = f"{_shown(a.mean())} against {_shown(b.mean())}, as claimed in {wins.sum()} of {_runs(runs)}"

@@ -16,12 +16,15 @@ from flowsdf.report.results import write_json
 def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
     """Write evidence/CHAPTER.json beside the chapters of a run: every metric that all seeds have, in their order.
 
-    Failed for a seed with which the chapter has not finished, or not by the same code and parameters.
+    Failed for a seed with which the chapter has not finished, or not by the same code and parameters, and for one run
+    under several seeds.
     """
     folders = {seed: where._replace(seed=seed).reports / chapter for seed in seeds}
     for seed, folder in folders.items():
         if not sealed(folder) or (folder / "failure.json").exists():
             raise Failed(f"{chapter} has not finished with seed {seed}: make evidence CH={chapter} SEEDS={seed}")
+    if len({folder.resolve() for folder in folders.values()}) < len(seeds):
+        raise Failed(f"{chapter}: a seed is given twice, or none changes this chapter, and one run is no five")
     runs = {seed: read_json(folder / "run.json") for seed, folder in folders.items()}
     codes = {seed: code_of(folder) for seed, folder in folders.items()}
     other = [seed for seed, code in codes.items() if code != codes[seeds[0]]]

@@ -37,11 +37,14 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     if missing:
         raise Failed(f"{chapter} needs {missing[0]} first: make chapter CH={missing[0]} PROFILE={where.profile}")
     folder, key = where.reports / chapter, digest_json(depends)
-    if fresh(folder, key) and (where.artifacts / chapter).is_dir() and not force:
+    begun = where.artifacts / f".{chapter}.begun"  # a run that is killed may leave large files of other parameters
+    if fresh(folder, key) and (where.artifacts / chapter).is_dir() and not begun.exists() and not force:
         print(f"{chapter}: up to date", flush=True)
         return False
     with locked(where, chapter):
+        begun.touch()
         execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
+        begun.unlink()
     return True
 
 

@@ -8,8 +8,9 @@ data are prepared once and a stored fit is found again; a finished cell is not r
 
 import contextlib
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,6 +34,7 @@ KEPT = ["row", "shape", "category", "split", "iou", "chamfer_l1", "f_005", "fail
 HELD = ("held_out_shape", "held_out_category", "special")
 SIZES = ("decoder_steps", "predictor_steps", "resolution", "surface_points")  # a cell's parameters that a reader needs
 CELL_BYTES = 3 * 2**30  # of memory that a cell takes at its peak
+ENOUGH = "three counts, two seeds that have them all, and two unseen shapes"  # what a law can be fitted to
 BUDGETS = {False: "fixed steps", True: "fixed epochs"}
 
 
@@ -87,12 +89,22 @@ def run_cell(cell: Cell) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel, on a cluster as in a pool: threads change the last digits
     os.environ.pop("SCHEDULER", None)  # a cell that waits for tasks of the cluster it runs on may wait for ever
     seal = {"key": digest_json(cell.depends), "depends": cell.depends}
+    _check_unchanged(cell)
     with open(cell.folder.with_suffix(".log"), "w", encoding="utf-8") as log:
         try:
             with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
                 execute(cell.where, CHAPTER, cell.values, folder=cell.folder, timeout=cell.timeout, seal=seal)
         except Failed as failed:
             raise Rejected("failed", str(failed)) from None
+    _check_unchanged(cell)
+
+
+def _check_unchanged(cell: Cell) -> None:
+    """Rejected when code or data are no longer those of the sweep's start: a cell's kernel reads what is there now."""
+    now = inputs(cell.where, CHAPTER, cell.values, [DATA])
+    if any(now[name] != cell.depends[name] for name in now.keys() - {"notebook", "sources"}):  # prose and drawing
+        shutil.rmtree(cell.folder, ignore_errors=True)
+        raise Rejected("edited", "code or data changed since the sweep began: make sweep again")
 
 
 def _only_task_of_its_process() -> None:
@@ -113,7 +125,9 @@ def sweep(
         raise Failed(f"COUNTS={' '.join(map(str, counts))}: this run has 2 to {shapes['train']} shapes for training")
     if not any(shapes[split] for split in HELD):
         raise Failed("no shape is held out, so nothing unseen can be scored: sweep more shapes")
-    every = cells(where, counts, seeds, timeout=timeout)
+    if len(set(counts)) < 3 or len(set(seeds)) < 2:
+        print(f"13_shape_count draws sweeps of {ENOUGH}: this one is kept, and not drawn", flush=True)
+    every, made_by = cells(where, counts, seeds, timeout=timeout), {"code": code_now(where), "data": data_now(where)}
     state = {cell.folder.name: "done" if cell.finished else "waiting" for cell in every}
     missing = [cell for cell in every if state[cell.folder.name] != "done"]
 
@@ -124,7 +138,7 @@ def sweep(
     print(progress(every, state), flush=True)
     with locked(where, DATA):
         run_tasks(run_cell, missing, workers=workers or at_once(), label="sweep", on_result=note)
-    return gather(where, every, state)
+    return gather(where, every, state, made_by)
 
 
 def at_once() -> int:
@@ -145,10 +159,10 @@ def _line(cell: Cell) -> str:
     return f"{cell.values['shapes']} shapes, {BUDGETS[cell.values['fixed_epochs']]}"
 
 
-def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.DataFrame:
+def gather(where: Places, every: Sequence[Cell], state: dict[str, str], made_by: dict[str, str]) -> pd.DataFrame:
     """Write sweep/cells.csv (a line per cell, its metrics or its reason) and sweep/scores.csv (a line per shape).
 
-    sweep/code.json holds the hash of the code that made them.
+    sweep/code.json holds the hashes of the code and the data that they are made by.
     """
     lines, scores = [], []
     for cell in every:
@@ -164,7 +178,7 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str]) -> pd.Da
     whole = pd.concat(scores).round(6) if scores else pd.DataFrame(columns=[*KEPT, "shapes", "seed", "budget"])
     write(folder / "cells.csv", table.to_csv(index=False).encode())
     write(folder / "scores.csv", whole.to_csv(index=False).encode())
-    write_json(folder / "code.json", {"code": code_now(where)})
+    write_json(folder / "code.json", made_by)
     return table
 
 
@@ -175,25 +189,34 @@ def code_now(where: Places) -> str:
     return digest_json([*made_by, parameters(where, DATA)])
 
 
+def data_now(where: Places) -> str:
+    """The hash of a run's data: its shapes, their splits, and what each of their stages was made from."""
+    shapes = read_json(where.artifacts / DATA / "manifest.json").get("shapes", [])
+    return digest_json([[s["uid"], s["split"], {k: v["key"] for k, v in s["stages"].items()}] for s in shapes])
+
+
 class Sweep(NamedTuple):
     """The tables of a sweep, and where they come from."""
 
     cells: pd.DataFrame
     scores: pd.DataFrame
     own: bool  # of this run, not of the published one
-    current: bool  # of this very code, and of its parameters
+    current: bool  # of this very code, of its parameters, and of the run's data
 
 
-def read(where: Places) -> Sweep:
-    """A run's own sweep, or else that of the published laptop run; Failed where there is none with a finished cell."""
+def read(where: Places, enough: Callable[[pd.DataFrame], bool]) -> Sweep:
+    """A run's own sweep, else that of the published laptop run; Failed where neither is ``enough`` at fixed steps."""
     laptop = where._replace(profile="laptop", data="procedural", seed=None)
     for run, folder in ((where, where.reports / "sweep"), (laptop, laptop.published / "sweep")):
         if (folder / "scores.csv").is_file():
             cells, scores = (pd.read_csv(folder / name) for name in ("cells.csv", "scores.csv"))
-            if len(scores):
-                made_by = read_json(folder / "code.json").get("code")
-                return Sweep(cells, scores, folder.parent == where.reports, made_by == code_now(run))
-    raise Failed('no sweep, neither of this run nor published: make sweep COUNTS="20 64 128" SEEDS="0 1 2"')
+            if enough(scores[scores.budget == BUDGETS[False]]):
+                own, made_by = folder.parent == where.reports, read_json(folder / "code.json")
+                current = made_by.get("code") == code_now(run) and (not own or made_by.get("data") == data_now(run))
+                return Sweep(cells, scores, own, current)
+    raise Failed(
+        f'no sweep of {ENOUGH}, neither of this run nor published: make sweep COUNTS="20 64 128" SEEDS="0 1 2"'
+    )
 
 
 def main(words: list[str] | None = None) -> int:

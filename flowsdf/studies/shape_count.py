@@ -27,10 +27,10 @@ def per_count(scores: pd.DataFrame, row: str, score: str) -> tuple[list[int], Fl
     return [int(count) for count in table.columns], whole.to_numpy().T.reshape(len(table.columns), seeds, -1)
 
 
-def enough(scores: pd.DataFrame, row: str) -> bool:
-    """Whether a law can be fitted: three counts, each in two whole seeds."""
-    seeds = scores[scores.row == row].groupby("seed").shapes.nunique()
-    return scores.shapes.nunique() >= 3 and int((seeds == scores.shapes.nunique()).sum()) >= 2
+def enough(scores: pd.DataFrame) -> bool:
+    """Whether a law can be fitted: three counts, two seeds that have them all, two test shapes."""
+    counts, seeds = scores.shapes.nunique(), scores.groupby("seed").shapes.nunique()
+    return counts >= 3 and int((seeds == counts).sum()) >= 2 and scores["shape"].nunique() >= 2
 
 
 def fitted_laws(scores: pd.DataFrame, rows: Sequence[str], *, score: str = "chamfer_l1") -> dict[str, PowerLaw]:
