@@ -39,6 +39,7 @@ from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
 from flowsdf.models.weight_dit import TOKENS, WeightDiT
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, weight_answers, weight_diffusion, weight_shapes
+from flowsdf.studies.weight_samples import titled
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("06_image_cond_weights", globals())
@@ -175,6 +176,7 @@ floor |= {"noise_floor_thesis": 1 - 768 / network.token_dim, "noise_target_loss"
 results.record_metrics(chapter, floor)
 results.say(
     chapter,
+    "All of this is after {steps:,} steps; the thesis took 30,000. "
     "After {longer_share:.0f} times the steps the own shape is first for {longer_own:.0%}, with an IoU of "
     f"{{longer_iou:.2f}}; the answers are read as {by.kind['longer']}. Asked for the noise, the network misses "
     "{noise_target_loss:.3f} of it, where {noise_target_floor:.3f} is the least at this width and "
@@ -266,9 +268,10 @@ chosen = [int(i) for i in np.linspace(0, len(own) - 1, min(5, len(own)))]
 mean = shapes.vectors.mean(0).expand_as(shapes.vectors)
 rows = {"own decoder": shapes.vectors, "one view": codes["one view"], "mean of all": mean}
 drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
-titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen]
+titles = titled([f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen], drawn)
 figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
-results.save_figure(chapter, figure, "meshes", caption="Decoded weights.", key=True)
+caption = "Decoded: the shapes' own weights above, the answers to one view of each, the mean of all weights below."
+results.save_figure(chapter, figure, "meshes", caption=caption, key=True)
 
 # %%
 results.record_claims(chapter, ["W1", "W2", "W3", "W5", "W6", "W7", "W11", "W12"])

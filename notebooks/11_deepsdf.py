@@ -140,8 +140,12 @@ more = drawn | {"surface_points": fine_points}
 finer = scoring.score_rows({"full": few_surfaces[:5]}, folder, train[:few][:5], **more)
 change = finer.chamfer_l1.to_numpy() / few_scores[few_scores.row == "full"].chamfer_l1.to_numpy()[:5] - 1
 results.record_metrics(chapter, {"chamfer_change_at_more": float(np.abs(change).max()), "fine_points": fine_points})
+results.record_metrics(chapter, {"floor_cd": few_scores.groupby("row").chamfer_l1.mean()["floor"]})
 results.say(
-    chapter, "With {fine_points:,} points a surface Chamfer-L1 changes by at most {chamfer_change_at_more:.1%}."
+    chapter,
+    "With {fine_points:,} points a surface Chamfer-L1 changes by at most {chamfer_change_at_more:.1%}: of so good a "
+    "reconstruction it is mostly the distance between samples (the floor, which is the truth sampled again, has "
+    "{floor_cd:.3f}), and shrinks with them. IoU tells more here.",
 )
 
 # %%

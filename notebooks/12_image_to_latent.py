@@ -216,6 +216,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 
 # %%
 seen_scores = scoring.score_rows({"training shapes": from_images}, folder, train[:examples], **drawn)
+results.record_metrics(chapter, {"recalled_iou": seen_scores.iou.mean()})
 gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
 results.save_table(chapter, gaps, "gap", caption=f"Diffusion's IoU: unseen minus the first {examples} training shapes.")
 kinds = study.category_table(rows, objects, train, known)

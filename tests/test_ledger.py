@@ -33,6 +33,8 @@ def test_a_caveat_stands_beside_the_verdict_and_does_not_change_it() -> None:
     reports = toy_report.finished() / "reports" / "smoke"
     plain, warned = (row(claim._replace(caveat=words), reports) for words in ("", "discs are flat"))
     assert warned == plain | {"reason": f"{plain['reason']}; discs are flat"}
+    trivial = row(claim._replace(null_model="a square: 1"), reports)
+    assert trivial == plain | {"reason": f"{plain['reason']}; null model: a square: 1"}
     assert "discs" not in row(claim._replace(caveat="discs are flat"), reports / "nowhere")["reason"]
 
 

@@ -81,7 +81,8 @@ def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, di
     if claim.test != "exact" and claim.over == "seeds" and runs < RUNS:
         return INCONCLUSIVE, f"{text} in {_runs(runs)}, {RUNS} runs would settle it"
     if relation != "=":
-        return _named(COMPARISONS[relation](values, reported).all()), text
+        holds = COMPARISONS[relation](values, reported)
+        return _named(holds.all()), text if runs < 2 else f"{text}, so in {holds.sum()} of {_runs(runs)}"
     if digits is not None and (np.abs(values - reported) <= 0.5 * 10.0**-digits * (1 + 1e-9)).all():
         return EXACT, text
     if claim.test == "exact":

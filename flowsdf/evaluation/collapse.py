@@ -27,7 +27,7 @@ def attractors(predictions: Codes, training: Float[np.ndarray, "m d"]) -> tuple[
 def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
     """The thesis's finding as a test: ``collapsed`` is 1 if the same four rank first for most inputs and are nearer.
 
-    For ``attractor_share`` of the inputs one of the four is first; the mean cosine to the four, ``to_attractors``,
+    For ``first_four_share`` of the inputs one of the four is first; the mean cosine to the four, ``to_attractors``,
     exceeds that to the own target, ``to_target``, and that between training codes, without which answers are near
     nothing. A constant answer collapses; the truth does not.
     """
@@ -37,7 +37,7 @@ def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Ta
     to_attractors = similarity[:, found].mean()
     nearer = to_attractors > max(to_target, pairwise_cosine(training)["mean"])
     return {
-        "attractor_share": share,
+        "first_four_share": share,
         "to_target": float(to_target),
         "to_attractors": float(to_attractors),
         "collapsed": float(share >= ALL_ALIKE and nearer),

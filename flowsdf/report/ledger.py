@@ -100,6 +100,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         run = run._replace(seeds=len(more["seeds"]), started=datetime.fromisoformat(more["started"]))
     verdict = judge(claim, metrics, run)
     shown = fired if claim.test == "detector" else text
+    beside = (claim.caveat, f"null model: {claim.null_model}" if claim.null_model else "") if run else ()
     return {
         "id": claim.id,
         "chapter": claim.chapter,
@@ -110,7 +111,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         "measured": shown([metrics.get(name) for name in claim.metric]) if metrics else "",
         "verdict": verdict.name,
         "scale": verdict.scale,
-        "reason": "; ".join(filter(None, (verdict.reason, claim.caveat if run else ""))),
+        "reason": "; ".join(filter(None, (verdict.reason, *beside))),
         "post_hoc": verdict.post_hoc,
     }
 

@@ -140,6 +140,7 @@ def story(folder: Path) -> list[str]:
 def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
     """What a page's title block says about its run: (name, value), unescaped."""
     ours = ", trained here" if run["encoder"].startswith("flowsdf-") else ""
+    threads = f"{run['threads']} thread{'s' * (run['threads'] != 1)}"
     commit = f"{run['commit']}{' with uncommitted changes' if run['dirty'] else ''}"
     return [
         ("Profile", run["profile"]),
@@ -147,6 +148,6 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
         ("Encoder", f"{run['encoder']} {run['encoder_hash'][:12]}{ours}".strip() or "not used"),
         ("Commit", commit),
         ("Ended", run["ended"]),
-        ("Time", f"{run['seconds']:.0f} s on {run['device']}, {run['threads']} thread{'s' * (run['threads'] != 1)}"),
+        ("Time", f"{run['seconds']:.0f} s, without fits stored before, on {run['device']}, {threads}"),
         ("Memory", f"{run['peak_gigabytes']:.1f} GB at the peak"),
     ]
