@@ -213,8 +213,8 @@ results.say(
 # ## Half way, by shapes
 #
 # A shape half way between two is more like either than they are like each other. So the mean weights of two decoders
-# are held to the IoU of the two, which the lesser of the two IoUs with the mean must exceed. That is less than a shape
-# to be proud of: the last figure draws one pair, with what is left of it half way.
+# are held to the IoU of the two, which the lesser of the two IoUs with the mean must exceed; *between* is the share of
+# pairs that pass. That is less than a shape to be proud of: the last figure draws one, with what is left half way.
 
 # %%
 ways = {"one anchor": orders["warm"]["as fitted"]}

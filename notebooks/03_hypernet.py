@@ -120,7 +120,9 @@ if holed:
     stretched = table[~table["as it is"]]
     figure = figures.curves(stretched, x="mse", y="holed", label="error", log=False, target=hypernetworks.KEPT)
     figure.axes[0].set_xscale("log")
-    caption = "Shapes with one hole: the share that keeps it, by the weights' squared error."
+    caption = (
+        f"{len(holed)} shapes with one hole: the share that keeps it, by the weights' squared error. Dashed: kept."
+    )
     results.save_figure(chapter, figure, "holes", caption=caption, key=True)
     share = stretched.set_index(["error", "mse"]).holed
     finer = hypernetworks.kept(weight_answers.genera(of, shapes, 3 * hole_resolution // 2), len(holed))["holed"]

@@ -21,6 +21,7 @@ WORDS = {  # of columns, on an axis
     "mse": "squared error of the weights",
     "holed": "share that keeps its hole",
 }
+FEW = 12  # points of a line that are marked
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -67,10 +68,11 @@ def losses(runs: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
 def curves(
     table: pd.DataFrame, *, x: str, y: str, label: str | None = None, log: bool = True, target: float | None = None
 ) -> Figure:
-    """Lines of y over x, one per value of `label`; an optional dashed line marks a target."""
+    """Lines of y over x, one per value of `label`, few points marked; an optional dashed line marks a target."""
     set_style()
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
-    sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, palette=None if label is None else "colorblind")
+    looks = {"palette": None if label is None else "colorblind", "marker": "o" if table[x].nunique() <= FEW else None}
+    sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, **looks)
     if label is not None:
         sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y))
