@@ -17,7 +17,7 @@ held_out = 16
 held_out_categories = 8
 most = 0
 samples = 200000
-reference_shapes = 2
+reference_shapes = 3
 reference_points = 30000
 
 # %%

@@ -183,10 +183,9 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str], made_by:
 
 
 def code_now(where: Places) -> str:
-    """The hash of what measures in a cell, its parameters and those of the data: prose and drawing do not count."""
+    """The hash of what measures in a cell, and of its parameters: prose and drawing do not count."""
     depends = inputs(where, CHAPTER, _own_values(where), [])
-    made_by = [depends[name] for name in ("code", "measures", "parameters")]
-    return digest_json([*made_by, parameters(where, DATA)])
+    return digest_json([depends[name] for name in ("code", "measures", "parameters")])
 
 
 def data_now(where: Places) -> str:
