@@ -38,8 +38,7 @@ from flowsdf.evaluation.loss_curve import end_loss, loss_between
 from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
 from flowsdf.models.weight_dit import TOKENS, WeightDiT
 from flowsdf.report import figures, results
-from flowsdf.studies import image_to_latent, weight_answers, weight_diffusion, weight_shapes
-from flowsdf.studies.weight_samples import titled
+from flowsdf.studies import image_to_latent, weight_answers, weight_diffusion, weight_samples, weight_shapes
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("06_image_cond_weights", globals())
@@ -124,7 +123,9 @@ results.record_metrics(chapter, {"weight_dit_loss_15k": half, "weight_dit_loss_3
 # ## Every training image, ranked
 #
 # The answer to one view of each shape against all training weights: by cosine, by cosine less the mean, and by the
-# surfaces of the decoded answers. The null answers every image with the mean.
+# surfaces of the decoded answers. The null answers every image with the mean. Beside that: what a view changes in an
+# answer, over the answer's norm (`condition_contribution`), and how much more answers to different objects vary than
+# those to one, from other noise (`between_over_within`; at one, objects matter as little as noise).
 
 # %%
 of_few, of_blind = ({name: fitted.pop(name)} for name in ("eight shapes", "no views"))
@@ -133,6 +134,7 @@ asked = {"heads": heads, "views": setup.views, "seed": seed}
 models, given, codes = weight_answers.answers(fitted, shapes, **asked)
 codes |= weight_answers.answers(of_blind, unseen, **asked)[2]
 ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 caption = "The test of collapse; and how far answers spread, and in the right direction, once the mean is subtracted."
 results.save_table(chapter, facts, "collapse", caption=caption)
@@ -268,10 +270,9 @@ chosen = [int(i) for i in np.linspace(0, len(own) - 1, min(5, len(own)))]
 mean = shapes.vectors.mean(0).expand_as(shapes.vectors)
 rows = {"own decoder": shapes.vectors, "one view": codes["one view"], "mean of all": mean}
 drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
-titles = titled([f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen], drawn)
+titles = weight_samples.titled([f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen], drawn)
 figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
-caption = "Decoded: the shapes' own weights above, the answers to one view of each, the mean of all weights below."
-results.save_figure(chapter, figure, "meshes", caption=caption, key=True)
+results.save_figure(chapter, figure, "meshes", caption="Decoded: own weights, answers to one view, mean.", key=True)
 
 # %%
 results.record_claims(chapter, ["W1", "W2", "W3", "W5", "W6", "W7", "W11", "W12"])

@@ -31,7 +31,7 @@ from matplotlib import pyplot as plt
 
 from flowsdf.evaluation import collapse, diagnostics
 from flowsdf.report import figures, results
-from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
+from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_samples, weight_shapes
 from flowsdf.studies.weight_diffusion import PHASES, switches
 from flowsdf.train import checkpoint, fits
 
@@ -61,6 +61,7 @@ codes["one view"] = checkpoint.read(chapter.artifacts_of("06_image_cond_weights"
 ]
 scale = {"decoded": decoded, "resolution": resolution}
 ranking, facts = weight_answers.judged(codes, shapes, chapter.artifacts_of("00_data"), **scale)
+facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 caption = "Eight views of every training shape: collapse, and how far answers spread and in which direction."
 results.save_table(chapter, facts, "collapse", caption=caption)
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")

@@ -81,11 +81,12 @@ results.save_figure(chapter, figures.losses(shown), "loss", caption=caption)
 # Every training shape's own views, and the answers ranked.
 
 # %%
-_, _, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
+models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)
 stored, _ = checkpoint.read(chapter.artifacts_of("07_multiview_cond") / "answers.safetensors")
 codes["each its own"] = stored["several views"]
 checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
 ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 results.save_table(chapter, facts, "collapse", caption="Collapse, spread and direction, by scaling.")
 by = facts.set_index("run")

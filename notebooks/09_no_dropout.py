@@ -52,6 +52,7 @@ from flowsdf.studies import (
 )
 from flowsdf.studies.gains import paired_ends
 from flowsdf.studies.weight_diffusion import PHASES, switches
+from flowsdf.studies.weight_samples import strengths
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("09_no_dropout", globals())
@@ -82,6 +83,7 @@ results.save_figure(chapter, figure, "loss", caption="Moving average of the trai
 # %%
 training, own = vectors.numpy(), np.arange(len(vectors))
 ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+facts = facts.merge(strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, facts, "collapse", caption="Collapse, spread and direction with nothing dropped.")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 by = facts.set_index("run")

@@ -1,4 +1,4 @@
-"""Weights drawn without any image: samples of a diffusion, trivial ones beside them, and their generative scores."""
+"""Weights drawn by diffusion: without any image, trivial ones beside them and their scores; what views change."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from flowsdf.conventions import Mesh
 from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
 from flowsdf.generative.diffusion import Denoiser
 from flowsdf.geometry.mesh import sample_surface
-from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, predict
+from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, condition_strength, first, predict
 from flowsdf.studies.scoring import clouds
 from flowsdf.studies.weight_answers import meshes, surfaces
 from flowsdf.studies.weight_shapes import Shapes
@@ -102,6 +102,12 @@ def scores(
 def good(table: pd.DataFrame) -> pd.Series:
     """Which rows of ``scores`` are good: fewer than a tenth failed, hard to tell from shapes, and near to some."""
     return (table.failed < 0.1 * table.n) & (table["1-nna mean"] < 0.75) & (table.new < 1.25)
+
+
+def strengths(models: Mapping[str, Predictor], views: Views, *, seed: int) -> pd.DataFrame:
+    """What the views change in each network's answers about the first 32 objects, as ``condition_strength`` has it."""
+    told = {name: condition_strength(model, first(views, 32), seed=seed) for name, model in models.items()}
+    return pd.DataFrame(told).T.rename_axis("run").reset_index()
 
 
 def gallery(
