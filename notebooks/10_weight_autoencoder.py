@@ -194,7 +194,7 @@ titles += [f"{name}: {shapes.entries[i].category}" for name in list(rows)[1:] fo
 drawn = weight_answers.meshes(rows, shapes, which, resolution)
 figure = figures.mesh_grid(drawn, titled(titles, drawn), columns=len(which), size=1.8)
 results.save_figure(
-    chapter, figure, "meshes", caption="The decoders of six shapes above, and what comes back.", key=True
+    chapter, figure, "meshes", caption="The shapes' own decoders above, and what comes back.", key=True
 )
 
 # %% [markdown]
