@@ -49,7 +49,7 @@ results.say(
 )
 kept = ["shapes", "seed", "budget", "state", "seconds", "decoder_steps", "predictor_steps", "resolution"]
 kept += ["held_out_iou", "retrieval_iou", "fitted_latent_iou"]
-caption = "Every run; one that failed is a hole with its reason. Steps are those of the most shapes."
+caption = "Every run, a failed one with its reason. Seconds are without stored fits, steps those of the most shapes."
 results.save_table(chapter, cells[[name for name in kept if name in cells]], "cells", caption=caption)
 
 # %% [markdown]
