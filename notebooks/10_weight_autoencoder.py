@@ -193,9 +193,7 @@ titles = [f"{shapes.entries[i].category}: {kind}" for i, kind in zip(which, kind
 titles += [f"{name}: {shapes.entries[i].category}" for name in list(rows)[1:] for i in which]
 drawn = weight_answers.meshes(rows, shapes, which, resolution)
 figure = figures.mesh_grid(drawn, titled(titles, drawn), columns=len(which), size=1.8)
-results.save_figure(
-    chapter, figure, "meshes", caption="The shapes' own decoders above, and what comes back.", key=True
-)
+results.save_figure(chapter, figure, "meshes", caption="The shapes' own decoders above, and what comes back.", key=True)
 
 # %% [markdown]
 # ## Diffusion on the codes

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import toy_report
 
-from flowsdf.report.freshness import read_json
+from flowsdf.report.freshness import read_json, sealed
 from flowsdf.report.ledger import asked, by_section, fired, load_claims, row
 from flowsdf.report.places import ROOT, Places
 from flowsdf.report.results import write_json
@@ -47,3 +47,15 @@ def test_an_edited_metric_is_caught(tmp_path: Path) -> None:
     path = where.reports / "00_first" / "metrics.json"
     write_json(path, read_json(path) | {"area": 3.0})
     assert row(claim, where.reports)["verdict"] == "stale"
+
+
+def test_a_view_that_is_not_published_makes_no_number_stale_and_an_edited_one_does(tmp_path: Path) -> None:
+    root = tmp_path / "report"
+    shutil.copytree(toy_report.finished(), root)
+    (claim,), reports = load_claims(root), root / "reports" / "smoke"
+    view = reports / "00_first" / "views" / "triangles.html"
+    view.write_text("edited")
+    assert row(claim, reports)["verdict"] == "stale"
+    view.unlink()
+    assert row(claim, reports)["verdict"] == "reproduced-exact"
+    assert not sealed(reports / "00_first") and sealed(reports / "00_first", turning=False)

@@ -63,7 +63,7 @@ def as_run(folder: Path) -> Run | None:
         run["device"],
         seeds=len(seeds) if isinstance(seeds, list) else seeds,
         started=datetime.fromisoformat(run["started"]),
-        stale=bool(changed_before(folder.parent, run)) or not sealed(folder),
+        stale=bool(changed_before(folder.parent, run)) or not sealed(folder, turning=False),
         claims=tuple(read_json(folder / "claims.json").get("claims", ())),
     )
 
