@@ -148,6 +148,6 @@ def provenance(run: dict[str, Any]) -> list[tuple[str, str]]:
         ("Encoder", f"{run['encoder']} {run['encoder_hash'][:12]}{ours}".strip() or "not used"),
         ("Commit", commit),
         ("Ended", run["ended"]),
-        ("Time", f"{run['seconds']:.0f} s, without fits stored before, on {run['device']}, {threads}"),
+        ("Time", f"{run['seconds']:.0f} s on {run['device']}, {threads}; fits found stored are extra"),
         ("Memory", f"{run['peak_gigabytes']:.1f} GB at the peak"),
     ]
