@@ -125,7 +125,8 @@ results.record_metrics(chapter, {"weight_dit_loss_15k": half, "weight_dit_loss_3
 # The answer to one view of each shape against all training weights: by cosine, by cosine less the mean, and by the
 # surfaces of the decoded answers. The null answers every image with the mean. Beside that: what a view changes in an
 # answer, over the answer's norm (`condition_contribution`), and how much more answers to different objects vary than
-# those to one, from other noise (`between_over_within`; at one, objects matter as little as noise).
+# those to one, from other noise (`between_over_within`: of the means of four answers each, so that noise alone gives a
+# quarter).
 
 # %%
 of_few, of_blind = ({name: fitted.pop(name)} for name in ("eight shapes", "no views"))
@@ -178,7 +179,7 @@ floor |= {"noise_floor_thesis": 1 - 768 / network.token_dim, "noise_target_loss"
 results.record_metrics(chapter, floor)
 results.say(
     chapter,
-    "All of this is after {steps:,} steps; the thesis took 30,000. "
+    "The networks above took {steps:,} steps, that of eight shapes {eight_steps:,}, the thesis's 30,000. "
     "After {longer_share:.0f} times the steps the own shape is first for {longer_own:.0%}, with an IoU of "
     f"{{longer_iou:.2f}}; the answers are read as {by.kind['longer']}. Asked for the noise, the network misses "
     "{noise_target_loss:.3f} of it, where {noise_target_floor:.3f} is the least at this width and "

@@ -203,7 +203,7 @@ print(killed, resumed, same, losses[0] == losses[1], facts["fingerprint"] == oth
 def test_killed_at_ten_random_moments_it_ends_with_the_same_tensors(tmp_path: Path):
     """A smoke-sized fit, each run forked from one process that has imported everything."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", KILLS, str(tmp_path)], capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     killed, resumed, *agreed = done.stdout.split()

@@ -30,6 +30,15 @@ def mode(root: Path, value: str) -> None:
     (root / "params" / "smoke" / "00_first.yaml").write_text(f"mode: {json.dumps(value)}\n")
 
 
+def kernel_asleep(root: Path) -> int:
+    """The process of a sleeping notebook's kernel, once it sleeps."""
+    mark = root / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
+    deadline = time.time() + 120
+    while not (mark.exists() and mark.read_text()) and time.time() < deadline:
+        time.sleep(0.2)
+    return int(mark.read_text())
+
+
 def test_a_run_leaves_results_and_nothing_else(report: Path) -> None:
     folder = report / "reports" / "smoke" / "00_first"
     run = read_json(folder / "run.json")
@@ -60,9 +69,7 @@ def test_what_a_killed_run_left_is_not_up_to_date(report: Path) -> None:
     with subprocess.Popen(
         toy_report.command("execute", "00_first"), cwd=report, env=toy_report.environment(report)
     ) as process:
-        mark = report / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
-        while not mark.exists():
-            time.sleep(0.2)
+        kernel_asleep(report)
         process.send_signal(signal.SIGTERM)
     mode(report, "good")
     assert "done in" in toy_report.run(report, "execute", "00_first").stdout
@@ -206,11 +213,7 @@ def test_a_stopped_run_leaves_no_orphan(tmp_path: Path, number: int, code: int) 
     mode(root, "sleep")
     words = toy_report.command("execute", "00_first")
     with subprocess.Popen(words, cwd=root, env=toy_report.environment(root), stderr=subprocess.DEVNULL) as process:
-        mark = root / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
-        deadline = time.time() + 120
-        while not (mark.exists() and mark.read_text()) and time.time() < deadline:
-            time.sleep(0.2)
-        kernel = int(mark.read_text())
+        kernel, deadline = kernel_asleep(root), time.time() + 120
         process.send_signal(number)
         assert process.wait(60) == code
     while psutil.pid_exists(kernel) and psutil.Process(kernel).status() != psutil.STATUS_ZOMBIE:

@@ -224,7 +224,7 @@ json.dump({
 def test_the_reference_backend_runs_the_whole_pipeline(tmp_path):
     """In a process of its own, as mesh-to-sdf must be imported before pyrender; with fewer scans than it takes."""
     command = [sys.executable, "-c", REFERENCE, str(folder_of(tmp_path / "in", 3)), str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     got = json.loads(done.stdout)
     assert got["usable"] == 3 and all(got["keys"]) and all(got["views"]) and got["points"]
