@@ -261,5 +261,5 @@ kept = ["recall_mean", "recall_min", "margin_min", "top1", "distinct_top1"]
 scale = cosine.loc[list(counts), kept].assign(shapes=counts, loss=[ended[name] for name in counts])
 results.save_table(chapter, scale.reset_index(), "scale", caption="The two shape counts side by side.")
 judged = ["L1", "L2", "W4", *(["L4"] if wheel else []), *(["L3", "L7"] if held else [])]
-results.record_claims(chapter, [*judged, *(["L5"] if objects[0].split == "special" else [])])
+results.record_claims(chapter, [*judged, *(["L5"] if sum(e.split == "special" for e in objects) == 3 else [])])
 results.finish(chapter, encoder=True, inputs=keys)
