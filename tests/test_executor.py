@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flowsdf.data import executor
+from flowsdf.data import executor, executor_processes
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 
@@ -120,7 +120,7 @@ def test_the_next_call_finds_the_same_workers_unless_the_surroundings_are_others
     others = set(run_tasks(worker, range(4), workers=2, label="others"))
     assert not others & first
     assert not any(Path(f"/proc/{pid}").exists() for pid in first)
-    executor.end_workers()
+    executor_processes.end_workers()
     assert not any(Path(f"/proc/{pid}").exists() for pid in others)
 
 
@@ -133,7 +133,7 @@ def test_workers_that_died_while_idle_are_replaced():
 
 def test_workers_with_workers_of_their_own_end():
     assert run_tasks(through_others, [3], workers=1, label="outer") == [[0, 1, 4]]
-    executor.end_workers()
+    executor_processes.end_workers()
 
 
 def test_progress_says_how_far_and_how_many_rejected(capsys):

@@ -1,28 +1,19 @@
 """The one executor: a task per shape, in worker processes of one thread each, or on a cluster that already runs."""
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, suppress
-from multiprocessing import get_context, parent_process
-from pathlib import Path
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
+from flowsdf.data.executor_processes import pool
 from flowsdf.data.faults import Failed, Rejected
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-KEPT_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}  # what glibc would give back and zero
-_WORKER_ENVIRONMENT = KEPT_MEMORY | dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-_WORKER_ENVIRONMENT |= {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
-_kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 _FEW = 5
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
 
@@ -78,7 +69,7 @@ def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: st
 def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, int]]:
     """An executor and how many tasks it runs at once: the cluster's at ``SCHEDULER``, or a pool of processes."""
     address = os.environ.get("SCHEDULER")
-    with _cluster(address) if address else _pool(workers or os.cpu_count() or 1) as opened:
+    with _cluster(address) if address else pool(workers or os.cpu_count() or 1) as opened:
         yield opened
 
 
@@ -153,40 +144,6 @@ def _check_start(executor: Executor, label: str) -> None:
 
 
 @contextmanager
-def _pool(width: int) -> Iterator[tuple[Executor, int]]:
-    """Processes that stay for the next call in the same surroundings: a new one imports for seconds first."""
-    around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
-    spawn = get_context("spawn")  # a forked process hangs after the renderer was used
-    with _worker_environment():
-        pool = _left(around) or ProcessPoolExecutor(width, mp_context=spawn, initializer=_end_with_parent)
-        try:
-            yield pool, width
-        except BaseException:
-            pool.shutdown()
-            raise
-    if _kept or parent_process():  # a worker's own workers must end before it can
-        pool.shutdown()
-    else:
-        _kept.append((around, pool))
-
-
-def _left(around: tuple) -> ProcessPoolExecutor | None:
-    """The pool that the last call left, if it was started in these surroundings and its processes still answer."""
-    if _kept and _kept[0][0] == around:
-        with suppress(BrokenExecutor):  # Ctrl-C in a terminal ends idle workers too
-            _kept[0][1].submit(os.getpid).result()
-            return _kept.pop()[1]
-    end_workers()
-    return None
-
-
-def end_workers() -> None:
-    """End the processes that wait for the next call; only then does the system tell how much memory they took."""
-    while _kept:
-        _kept.pop()[1].shutdown()
-
-
-@contextmanager
 def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     try:
         from distributed import Client
@@ -198,32 +155,6 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
         raise Failed(f"SCHEDULER={address}: no scheduler answers there ({error})") from None
     with client, client.get_executor(pure=False) as executor:  # pure: a retry would get the first try's error
         yield executor, max(1, sum(client.ncores().values()))
-
-
-def _end_with_parent() -> None:
-    """In a new worker: Ctrl-C ends it without a traceback, and so does its parent's end."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    parent = parent_process()
-
-    def watch() -> None:
-        if parent:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _worker_environment() -> Iterator[None]:
-    """The environment in which workers start; two processes of two threads on two cores slow each other tenfold."""
-    before = {name: os.environ.get(name) for name in _WORKER_ENVIRONMENT}
-    os.environ.update(_WORKER_ENVIRONMENT)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
 
 
 def _progress(label: str, total: int):

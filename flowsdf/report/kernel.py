@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from flowsdf.data.executor import KEPT_MEMORY
+from flowsdf.data.executor_processes import KEPT_MEMORY
 from flowsdf.data.faults import Failed
 from flowsdf.report.places import Places
 
@@ -35,6 +35,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
         source = Path(scratch) / f"{chapter}.ipynb"
         jupytext.write(notebook, source, fmt="ipynb")
         settings = {"parameters": given, "cwd": str(where.root), "progress_bar": False, "execution_timeout": timeout}
+        settings["shutdown_kernel"] = "immediate"  # asked to end, it waits 2.5 s for helpers that do not heed it
         streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
         try:
             papermill.execute_notebook(str(source), str(output), kernel_name="python3", **settings, **streams)
@@ -56,7 +57,10 @@ def private_jupyter(scratch: Path) -> None:
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
-    settings.write_text("c.IPKernelApp.log_level = 50\n")  # no word on sockets, nor on how a kernel ends
+    start = "from flowsdf.data import executor; executor.prepare_workers(); del executor"  # while the notebook imports
+    settings.write_text(  # no word on sockets, nor on how a kernel ends
+        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{start!r}]\n"
+    )
     os.environ.update(
         KEPT_MEMORY,
         JUPYTER_PREFER_ENV_PATH="1",

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from IPython.display import display
 
 from flowsdf.data.encoders import encoder_hash, encoder_in_force
-from flowsdf.data.executor import end_workers
+from flowsdf.data.executor_processes import end_processes
 from flowsdf.data.faults import Failed
 from flowsdf.report.freshness import digest
 from flowsdf.report.machine import machine, peak_gigabytes, stamp
@@ -153,7 +153,7 @@ def finish(chapter: Chapter, *, encoder: bool = False, inputs: dict[str, str] | 
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
     written = ["claims.json", "metrics.json", *(entry["file"] for entry in chapter.exhibits)]
     written += [name.replace(".png", ".html") for name in written if name.startswith("views/")]
-    end_workers()
+    end_processes()
     run = {
         "chapter": chapter.name,
         "profile": chapter.places.profile,

@@ -13,7 +13,8 @@ import numpy as np
 
 from flowsdf.conventions import Mesh
 from flowsdf.data import procedural
-from flowsdf.data.executor import end_workers, run_tasks
+from flowsdf.data.executor import run_tasks
+from flowsdf.data.executor_processes import end_workers
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.sdf import exact_sdf, sample_points
 from flowsdf.geometry import watertight as closing

@@ -12,7 +12,8 @@ from torch import Tensor
 from flowsdf.conventions import Mesh
 from flowsdf.data import procedural
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact, read_samples
-from flowsdf.data.executor import end_workers, map_tasks
+from flowsdf.data.executor import map_tasks
+from flowsdf.data.executor_processes import end_workers
 from flowsdf.data.files import read_arrays
 from flowsdf.data.manifest import STAGES, Entry
 from flowsdf.data.sdf import exact_sdf
