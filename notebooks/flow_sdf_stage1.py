@@ -13,6 +13,7 @@ data = "procedural"
 artifacts = ""
 report = ""
 shapes = 20
+decoder_width = 256
 epochs = 50
 ablation_epochs = 6
 batch = 2
@@ -85,17 +86,17 @@ runs = {
 jobs = {
     name: fits.Job(
         flow_sdf.fit_through_images,
-        (flow_sdf.untrained(seen.images, sphere=sphere, seed=seed), *seen),
+        (flow_sdf.untrained(seen.images, sphere=sphere, width=decoder_width, seed=seed), *seen),
         settings | numbers,
-        inputs | {"start": f"sphere: {sphere}"},
+        inputs | {"start": f"sphere: {sphere}, width: {decoder_width}"},
     )
     for name, (sphere, numbers) in runs.items()
 }
 jobs["meshes"] = fits.Job(
     flow_sdf.fit_through_images,
-    (flow_sdf.untrained(real_seen.images, sphere=True, seed=seed), *real_seen),
+    (flow_sdf.untrained(real_seen.images, sphere=True, width=decoder_width, seed=seed), *real_seen),
     settings | {"epochs": mesh_epochs, "eikonal": eikonal},
-    {"meshes": mesh_solids.content_hash(real_seen)},
+    {"meshes": mesh_solids.content_hash(real_seen), "start": f"width: {decoder_width}"},
 )
 fitted = fits.fit_all(jobs, store=store)
 of_meshes = fitted.pop("meshes").tensors

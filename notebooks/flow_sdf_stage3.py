@@ -57,7 +57,8 @@ inputs = {"stage 1": first["fingerprint"], "stage 2": before["fingerprint"]}
 settings = {"batch": images_per_step, "rate": rate, "temperature": temperature, "eikonal": eikonal, "epochs": epochs}
 at = np.random.default_rng(seed).uniform(-1, 1, (len(solid), points, 3))
 sdf = torch.from_numpy(np.stack([s.field(p) for s, p in zip(solid, at, strict=True)])).float()
-given = (flow_sdf.untrained(seen.images, sphere=True, seed=seed), seen.images, torch.from_numpy(at).float(), sdf)
+start = flow_sdf.untrained(seen.images, sphere=True, width=flow_sdf.width_of(cnn), seed=seed)
+given = (start, seen.images, torch.from_numpy(at).float(), sdf)
 numbers = {"steps": distance_steps, "batch": 10, "points_per_step": 512, "rate": 1.0e-3, "seed": seed}
 jobs = {"distances": fits.Job(flow_sdf.fit_to_distances, given, numbers, inputs | {"points": str(points)})}
 for name, weight in (("with shading", shading), ("without", 0.0)):

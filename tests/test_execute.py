@@ -13,6 +13,7 @@ import psutil
 import pytest
 import toy_report
 
+from flowsdf.data import executor_processes
 from flowsdf.report.freshness import fresh, imported, inputs, read_json, sources
 from flowsdf.report.places import Places
 
@@ -74,6 +75,18 @@ def test_what_a_killed_run_left_is_not_up_to_date(report: Path) -> None:
     mode(report, "good")
     assert "done in" in toy_report.run(report, "execute", "00_first").stdout
     assert "up to date" in toy_report.run(report, "execute", "00_first").stdout
+
+
+@pytest.mark.skipif(not executor_processes.FORKED, reason="workers are not forked here")
+def test_workers_are_made_ready_while_a_notebook_imports(report: Path) -> None:
+    mode(report, "sleep")
+    with subprocess.Popen(
+        toy_report.command("execute", "00_first"), cwd=report, env=toy_report.environment(report)
+    ) as process:
+        helpers = psutil.Process(kernel_asleep(report)).children()
+        words = [word for helper in helpers for word in helper.cmdline()]
+        process.send_signal(signal.SIGTERM)
+    assert any("forkserver" in word for word in words)
 
 
 def test_seeds_share_what_no_seed_changes(report: Path) -> None:

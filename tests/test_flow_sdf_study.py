@@ -23,7 +23,7 @@ def seen() -> solids.Renders:
 
 @pytest.fixture(scope="module")
 def start(seen: solids.Renders) -> flow_sdf.Tensors:
-    return flow_sdf.untrained(seen.images, sphere=True, seed=0)
+    return flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
 
 
 @pytest.mark.parametrize("sphere", [True, False])
@@ -31,7 +31,7 @@ def test_an_untrained_decoder_is_about_a_sphere(seen: solids.Renders, sphere: bo
     random = torch.Generator().manual_seed(0)
     around = torch.nn.functional.normalize(torch.randn(3, 500, 3, generator=random), dim=-1)
     for seed in range(3):
-        tensors = flow_sdf.untrained(seen.images, sphere=sphere, seed=seed)
+        tensors = flow_sdf.untrained(seen.images, sphere=sphere, width=256, seed=seed)
         decoder, codes = flow_sdf.restore(tensors).decoder, flow_sdf.codes_of(tensors, seen.images, seed=0)
         within, on, beyond = (decoder(codes, radius * around) for radius in (0.1, flow_sdf.START_RADIUS, 0.8))
         assert (bool((within < 0).all() and (beyond > 0.1).all()) and abs(on.mean().item()) < 0.02) == sphere

@@ -15,7 +15,7 @@ _WORKER_ENVIRONMENT = KEPT_MEMORY | dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 _WORKER_ENVIRONMENT |= {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
-_FORKED = sys.platform == "linux"  # elsewhere the systems' own libraries do not stand it
+FORKED = sys.platform == "linux"  # elsewhere the systems' own libraries do not stand it
 _SLOW_IMPORTS = ["torch", "torch._dynamo", "trimesh"]  # the second is what the first optimizer imports
 _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 
@@ -26,7 +26,7 @@ def pool(width: int) -> Iterator[tuple[Executor, int]]:
     around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
     with _worker_environment():
         prepare_workers()
-        context = get_context("forkserver" if _FORKED else "spawn")  # what is forked from here shares the renderer
+        context = get_context("forkserver" if FORKED else "spawn")  # what is forked from here shares the renderer
         workers = _left(around) or ProcessPoolExecutor(width, context, initializer=_begin, initargs=(dict(os.environ),))
         try:
             yield workers, width
@@ -57,7 +57,7 @@ def end_workers() -> None:
 
 def prepare_workers() -> None:
     """Start the process that forks workers, if it does not run: what takes them seconds to import, it imports once."""
-    if _FORKED:
+    if FORKED:
         with _worker_environment():
             forkserver.set_forkserver_preload(_SLOW_IMPORTS)
             forkserver.ensure_running()
@@ -66,8 +66,10 @@ def prepare_workers() -> None:
 def end_processes() -> None:
     """``end_workers``, and end what forks them: only then does the system tell how much memory they took."""
     end_workers()
-    if _FORKED:
-        forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    server = forkserver._forkserver
+    if FORKED and server._forkserver_pid:  # type: ignore[attr-defined]
+        os.kill(server._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+        server._stop()  # type: ignore[attr-defined]
 
 
 def _begin(environment: dict[str, str]) -> None:

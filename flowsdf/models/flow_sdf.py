@@ -17,6 +17,7 @@ from flowsdf.models.encoding import sinusoidal_embedding
 CODE_DIM = 128
 IMAGE_SIZE = 64  # pixels a side
 CONDITION_DIM = 256
+DECODER_WIDTH = 256
 WIDTH = 384  # of the velocity network
 BLOCKS = 6
 SPHERE_POINTS = 256  # of each code, on which the field starts at zero
@@ -24,9 +25,9 @@ TIME_DIM = 64
 TIME_SCALE = 1000.0  # flow time times this is what the sinusoids see
 
 
-def silhouette_decoder() -> DeepSDF:
+def silhouette_decoder(width: int = DECODER_WIDTH) -> DeepSDF:
     """The decoder that images train."""
-    return DeepSDF(256, 5, latent_dim=CODE_DIM, bands=0)
+    return DeepSDF(width, 5, latent_dim=CODE_DIM, bands=0)
 
 
 @torch.no_grad()
@@ -106,9 +107,9 @@ class VelocityNet(nn.Module):
 class CnnShapes(nn.Module):
     """Stage 1: the code of an image in one pass, and the decoder that makes a distance field of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoder_width: int = DECODER_WIDTH) -> None:
         super().__init__()
-        self.encoder, self.decoder = ImageEncoder(CODE_DIM), silhouette_decoder()
+        self.encoder, self.decoder = ImageEncoder(CODE_DIM), silhouette_decoder(decoder_width)
 
     def codes(self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"]) -> Float[Tensor, "b 128"]:
         """The codes; the noise plays no part."""
@@ -120,9 +121,10 @@ class FlowShapes(nn.Module):
 
     scale: Tensor
 
-    def __init__(self, scale: float = 1.0) -> None:
+    def __init__(self, scale: float = 1.0, decoder_width: int = DECODER_WIDTH) -> None:
         super().__init__()
-        self.conditioner, self.velocity, self.decoder = ImageEncoder(), VelocityNet(), silhouette_decoder()
+        self.conditioner, self.velocity = ImageEncoder(), VelocityNet()
+        self.decoder = silhouette_decoder(decoder_width)
         self.register_buffer("scale", torch.tensor(scale))
 
     def codes(self, images: Float[Tensor, "b 3 64 64"], noise: Float[Tensor, "b 128"]) -> Float[Tensor, "b 128"]:

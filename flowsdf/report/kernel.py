@@ -17,6 +17,7 @@ from flowsdf.report.places import Places
 
 Result = TypeVar("Result")
 
+PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
 
@@ -52,14 +53,13 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
 def private_jupyter(scratch: Path) -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
 
-    The kernel keeps the memory that it frees, as workers do.
+    The kernel keeps the memory that it frees, as workers do, and makes its workers ready while the notebook imports.
     """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
-    start = "from flowsdf.data import executor; executor.prepare_workers(); del executor"  # while the notebook imports
     settings.write_text(  # no word on sockets, nor on how a kernel ends
-        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{start!r}]\n"
+        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{PREPARE!r}]\n"
     )
     os.environ.update(
         KEPT_MEMORY,

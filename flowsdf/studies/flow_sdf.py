@@ -31,7 +31,7 @@ Tensors = dict[str, Tensor]
 
 def restore(tensors: Tensors) -> CnnShapes | FlowShapes:
     """The networks of a fit, on the CPU, which is where they are judged."""
-    model = FlowShapes() if "scale" in tensors else CnnShapes()
+    model = (FlowShapes if "scale" in tensors else CnnShapes)(decoder_width=width_of(tensors))
     model.load_state_dict(tensors)
     return model.eval()
 
@@ -43,10 +43,10 @@ def codes_of(tensors: Tensors, images: Float[Tensor, "s 3 64 64"], *, seed: int)
         return restore(tensors).codes(images, noise)
 
 
-def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, seed: int) -> Tensors:
-    """Stage 1 before its first step: a CNN and a decoder, which makes about a ball of each image if ``sphere``."""
+def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, width: int, seed: int) -> Tensors:
+    """Stage 1 before its first step: a CNN and a decoder of a width, about a ball for each image if ``sphere``."""
     torch.manual_seed(seed)
-    model = CnnShapes()
+    model = CnnShapes(width)
     if sphere:
         with torch.no_grad():
             model.encoder.out.weight.mul_(SHORT)
@@ -99,7 +99,7 @@ def fit_flow(
     """
     torch.manual_seed(seed)
     device = best_device()
-    model = FlowShapes(float(targets.std(0).square().mean().sqrt()) if scaled else 1.0)
+    model = FlowShapes(float(targets.std(0).square().mean().sqrt()) if scaled else 1.0, width_of(stage1))
     model.decoder.load_state_dict(decoder_of(stage1))
     model.to(device)
     model.decoder.requires_grad_(False)
@@ -125,6 +125,11 @@ def fit_flow(
 def decoder_of(tensors: Tensors) -> Tensors:
     """The tensors of the decoder in a fit."""
     return {name.removeprefix("decoder."): t for name, t in tensors.items() if name.startswith("decoder.")}
+
+
+def width_of(tensors: Tensors) -> int:
+    """The width of the decoder in a fit."""
+    return tensors["decoder.out.weight"].shape[1]
 
 
 def fit_through_images(
