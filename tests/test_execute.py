@@ -152,19 +152,19 @@ def test_sources_follow_imports(tmp_path: Path) -> None:
     assert imported("from ..x import y", "p.q.r") == {"p.q.x", "p.q.x.y"}
 
 
-def test_what_draws_is_no_part_of_what_measures(tmp_path: Path) -> None:
+def test_what_draws_and_where_tasks_run_is_no_part_of_what_measures(tmp_path: Path) -> None:
     where, found = Places(tmp_path, "smoke", "procedural"), []
-    for name in ("flowsdf/__init__", "flowsdf/report/__init__", "flowsdf/report/figures", "flowsdf/studies"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"{name}.py").write_text("")
+    for name in ("__init__", "report/__init__", "report/figures", "data/__init__", "data/executor", "studies"):
+        (tmp_path / "flowsdf" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "flowsdf" / f"{name}.py").write_text("")
     where.notebook("00_a").parent.mkdir()
-    where.notebook("00_a").write_text("from flowsdf import studies\nfrom flowsdf.report import figures\n")
-    for edited in ("report/figures", "studies"):
+    where.notebook("00_a").write_text("from flowsdf import studies\nfrom flowsdf.data import executor\nimport flowsdf.report.figures\n")
+    for edited in ("report/figures", "data/executor", "studies"):
         before = inputs(where, "00_a", {}, [])
         (tmp_path / "flowsdf" / f"{edited}.py").write_text("x = 1\n")
         after = inputs(where, "00_a", {}, [])
         found += [before["sources"] == after["sources"], before["measures"] == after["measures"]]
-    assert found == [False, True, False, False]
+    assert found == [False, True, False, True, False, False]
 
 
 def test_no_import_of_this_project_is_missed() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from flowsdf.data.encoders import encoder_hash
 from flowsdf.report.places import NAMED_SOURCES, Places
 
+APART = ("flowsdf/report/", "flowsdf/data/executor")  # read results, or say where tasks run
 SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
 IMPORT = re.compile(r"^[ \t]*(?:from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+([^\n]+))", re.MULTILINE)
 BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html")  # data files a module reads from its own folder
@@ -94,7 +95,7 @@ def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]
         "code": digest("\n".join(line for line in source.splitlines() if not line.startswith("#"))),
         "parameters": digest_json(values),
         "sources": digest_json(library),
-        "measures": digest_json({name: key for name, key in library.items() if not name.startswith("flowsdf/report/")}),
+        "measures": digest_json({name: key for name, key in library.items() if not name.startswith(APART)}),
         "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
         "switches": {name: os.environ.get(name, "") for name in SWITCHES},
         "encoder": encoder_hash(),
