@@ -158,7 +158,9 @@ def test_what_draws_and_where_tasks_run_is_no_part_of_what_measures(tmp_path: Pa
         (tmp_path / "flowsdf" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "flowsdf" / f"{name}.py").write_text("")
     where.notebook("00_a").parent.mkdir()
-    where.notebook("00_a").write_text("from flowsdf import studies\nfrom flowsdf.data import executor\nimport flowsdf.report.figures\n")
+    where.notebook("00_a").write_text(
+        "import flowsdf.data.executor\nimport flowsdf.report.figures\nimport flowsdf.studies\n"
+    )
     for edited in ("report/figures", "data/executor", "studies"):
         before = inputs(where, "00_a", {}, [])
         (tmp_path / "flowsdf" / f"{edited}.py").write_text("x = 1\n")
