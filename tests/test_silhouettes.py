@@ -110,7 +110,7 @@ def test_a_walk_along_the_straight_line_has_no_distance_from_it(seen: solids.Ren
     line = target - noise[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FlowShapes, "velocity_of", lambda self, images: lambda z, t: line.expand(len(z), -1))
-        walk = flow_sdf_checks.walk(model.state_dict(), seen.images[0], target, noise, RAYS, seen.directions[0])
+        walk = flow_sdf_checks.walk(model, seen.images[0], target, noise, RAYS, seen.directions[0])
     assert walk["masks"].shape == (9, 64, 64)
     np.testing.assert_allclose(
         walk["towards"], [*(line.norm() * torch.arange(9) / 8), line.norm()], rtol=1e-4, atol=1e-4

@@ -148,15 +148,16 @@ def walks(
 ) -> tuple[dict[str, dict[str, dict[str, np.ndarray]]], dict[str, np.ndarray]]:
     """For some shapes, named with their numbers: the way of every run from one noise, and the true silhouette."""
     noise = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 3))
+    models = {run: restore(tensors) for run, tensors in runs.items()}
     ways = {
-        name: {run: walk(t, seen.images[i], targets[i], noise, rays, seen.directions[i]) for run, t in runs.items()}
+        name: {run: walk(m, seen.images[i], targets[i], noise, rays, seen.directions[i]) for run, m in models.items()}
         for name, i in shapes.items()
     }
     return ways, {name: as_image(seen.inside[i], rays).numpy() for name, i in shapes.items()}
 
 
 def walk(
-    tensors: Tensors,
+    model: CnnShapes | FlowShapes,
     image: Float[Tensor, "3 64 64"],
     target: Float[Tensor, " 128"],
     noise: Float[Tensor, "1 128"],
@@ -168,7 +169,6 @@ def walk(
     ``towards`` is how far it has gone along the straight line to the target, and last the length of that line;
     ``aside`` how far it is off the line; ``cosine`` that to the target; ``masks`` the silhouettes (k, h, w).
     """
-    model = restore(tensors)
     assert isinstance(model, FlowShapes)
     with torch.no_grad():
         codes = torch.cat(model.path(image[None], noise))
