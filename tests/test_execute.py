@@ -80,6 +80,8 @@ def test_what_a_killed_run_left_is_not_up_to_date(report: Path) -> None:
 @pytest.mark.skipif(not executor_processes.FORKED, reason="workers are not forked here")
 def test_workers_are_made_ready_while_a_notebook_imports(report: Path) -> None:
     mode(report, "sleep")
+    with (report / "notebooks" / "00_first.py").open("a") as notebook:
+        notebook.write("\n# %%\nfrom flowsdf.studies import dataset\n")
     with subprocess.Popen(
         toy_report.command("execute", "00_first"), cwd=report, env=toy_report.environment(report)
     ) as process:

@@ -17,6 +17,7 @@ from flowsdf.report.places import Places
 
 Result = TypeVar("Result")
 
+STUDIES = "from flowsdf.studies"  # imported by notebooks that may want workers: these are made ready meanwhile
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
@@ -30,7 +31,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory() as scratch:
-        private_jupyter(Path(scratch))
+        private_jupyter(Path(scratch), begin=PREPARE if STUDIES in where.notebook(chapter).read_text("utf-8") else "")
         notebook = jupytext.read(where.notebook(chapter), fmt="py:percent")
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         source = Path(scratch) / f"{chapter}.ipynb"
@@ -50,16 +51,16 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
             raise Failed(f"{error.filename or output.name}: {error.strerror or error}") from None
 
 
-def private_jupyter(scratch: Path) -> None:
+def private_jupyter(scratch: Path, *, begin: str = "") -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
 
-    The kernel keeps the memory that it frees, as workers do, and makes its workers ready while the notebook imports.
+    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first.
     """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
     settings.write_text(  # no word on sockets, nor on how a kernel ends
-        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{PREPARE!r}]\n"
+        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{begin!r}]\n"
     )
     os.environ.update(
         KEPT_MEMORY,
