@@ -23,7 +23,7 @@ def seen() -> solids.Renders:
 
 @pytest.fixture(scope="module")
 def start(seen: solids.Renders) -> flow_sdf.Tensors:
-    return flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
+    return flow_sdf.untrained(seen.images, sphere=True, width=64, seed=0)
 
 
 @pytest.mark.parametrize("sphere", [True, False])
