@@ -115,11 +115,12 @@ def shade(
     picture = np.ones((side * side, 3))
     if len(mesh.faces):
         screen = np.asarray(mesh.vertices) @ frame.T * np.array([1, -1, 1]) * (side / 2.1) + side / 2
-        points, normals = face_samples(screen[mesh.faces], vertex_normals(mesh)[mesh.faces] @ frame.T)
+        points, normals = face_samples(screen[mesh.faces], (vertex_normals(mesh) @ frame.T)[mesh.faces])
         column, row = np.clip(points[:, :2].astype(int), 0, side - 1).T
-        order = np.argsort(points[:, 2])  # far to near: the last one stays
-        nearest = np.full(side * side, -1)
-        nearest[(row * side + column)[order]] = order
+        pixel, depth = row * side + column, np.full(side * side, -np.inf, points.dtype)
+        np.maximum.at(depth, pixel, points[:, 2])
+        front, nearest = np.flatnonzero(points[:, 2] == depth[pixel]), np.full(side * side, -1)
+        nearest[pixel[front]] = front
         drawn = nearest >= 0
         normals = normals[nearest[drawn]]
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
