@@ -77,11 +77,23 @@ def test_what_a_killed_run_left_is_not_up_to_date(report: Path) -> None:
     assert "up to date" in toy_report.run(report, "execute", "00_first").stdout
 
 
+def want_workers(root: Path) -> None:
+    with (root / "notebooks" / "00_first.py").open("a") as notebook:
+        notebook.write("\n# %%\nfrom flowsdf.studies import dataset\n")
+
+
+def test_a_kernel_leaves_no_temporary_files(report: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    want_workers(report)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    assert "done in" in toy_report.run(report, "execute", "00_first").stdout
+    assert not list((tmp_path / "temporary").iterdir())
+
+
 @pytest.mark.skipif(not executor_processes.FORKED, reason="workers are not forked here")
 def test_workers_are_made_ready_while_a_notebook_imports(report: Path) -> None:
     mode(report, "sleep")
-    with (report / "notebooks" / "00_first.py").open("a") as notebook:
-        notebook.write("\n# %%\nfrom flowsdf.studies import dataset\n")
+    want_workers(report)
     with subprocess.Popen(
         toy_report.command("execute", "00_first"), cwd=report, env=toy_report.environment(report)
     ) as process:

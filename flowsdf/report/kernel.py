@@ -54,11 +54,13 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
 def private_jupyter(scratch: Path, *, begin: str = "") -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
 
-    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first.
+    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first. What it leaves in its
+    folder for temporary files goes with the scratch home: it is ended without a chance to clear up.
     """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
+    (scratch / "tmp").mkdir()
     settings.write_text(  # no word on sockets, nor on how a kernel ends
         f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{begin!r}]\n"
     )
@@ -68,6 +70,7 @@ def private_jupyter(scratch: Path, *, begin: str = "") -> None:
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),
         JUPYTER_DATA_DIR=str(scratch / "data"),
         IPYTHONDIR=str(scratch / "ipython"),
+        TMPDIR=str(scratch / "tmp"),
         MPLBACKEND="agg",
         PYTHONPATH=os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
     )
