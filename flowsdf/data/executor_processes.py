@@ -24,8 +24,8 @@ _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, wi
 def pool(width: int) -> Iterator[tuple[Executor, int]]:
     """Processes that stay for the next call in the same surroundings: a new one imports for seconds first."""
     around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
+    prepare_workers()
     with _worker_environment():
-        prepare_workers()
         context = get_context("forkserver" if FORKED else "spawn")  # what is forked from here shares the renderer
         workers = _left(around) or ProcessPoolExecutor(width, context, initializer=_begin, initargs=(dict(os.environ),))
         try:
