@@ -17,6 +17,7 @@ endif
 
 CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
 RUN := --profile $(PROFILE) --data "$(DATA)"
+KERNELS = $(PYTHON) -m flowsdf.report.forked_kernels
 SEEDS ?= 0 1 2 3 4
 COUNTS ?= 20 64 128
 
@@ -29,15 +30,15 @@ help:  ## this list
 
 report: $(READY) graphics  ## run every chapter that is not up to date, then make the book
 	@$(PYTHON) -m flowsdf.report.estimate $(RUN)
-	@status=0; $(MAKE) --no-print-directory --keep-going chapters || status=1; \
+	@status=0; $(KERNELS) $(MAKE) --no-print-directory --keep-going chapters || status=1; \
 	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status
 
 chapter: $(READY) graphics  ## one notebook and what it depends on: make chapter CH=11_deepsdf
-	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))$(MAKE) --no-print-directory $(CH)
+	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))$(KERNELS) $(MAKE) --no-print-directory $(CH)
 
 evidence: $(READY) graphics  ## a chapter over seeds, for the ledger's intervals: make evidence CH=11_deepsdf SEEDS="0 1 2 3 4"
 	@$(if $(CH),,$(error CH is not set: make evidence CH=one of $(CHAPTERS)))
-	@for seed in $(SEEDS); do $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
+	@for seed in $(SEEDS); do $(KERNELS) $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
 	@$(PYTHON) -m flowsdf.report.evidence $(CH) $(RUN) --seeds $(SEEDS)
 
 sweep: $(READY) graphics 00_data  ## held-out scores over shape counts: make sweep COUNTS="20 64 128" SEEDS="0 1 2"

@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from flowsdf.data.executor_processes import KEPT_MEMORY
 from flowsdf.data.faults import Failed
+from flowsdf.report.forked_kernels import write_kernelspec
 from flowsdf.report.places import Places
 
 Result = TypeVar("Result")
@@ -64,9 +65,11 @@ def private_jupyter(scratch: Path, *, begin: str = "") -> None:
     settings.write_text(  # no word on sockets, nor on how a kernel ends
         f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{begin!r}]\n"
     )
+    write_kernelspec(scratch / "path")
     os.environ.update(
         KEPT_MEMORY,
         JUPYTER_PREFER_ENV_PATH="1",
+        JUPYTER_PATH=str(scratch / "path"),
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),
         JUPYTER_DATA_DIR=str(scratch / "data"),
         IPYTHONDIR=str(scratch / "ipython"),

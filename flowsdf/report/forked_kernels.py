@@ -1,0 +1,162 @@
+"""Fresh kernels that start at once: one process imports what is slow and forks itself for every notebook's kernel.
+
+python -m flowsdf.report.forked_kernels make chapters    # while the command runs, notebooks in it get such kernels
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from multiprocessing import util
+from pathlib import Path
+from typing import Any, NoReturn
+
+from flowsdf.data.executor_processes import FORKED, KEPT_MEMORY, SLOW_IMPORTS, prepare_workers
+
+ADDRESS = "FLOWSDF_KERNELS"  # the environment variable that says where kernels are to be had
+IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure", "transformers")
+POLLED = 1.0  # seconds between looks at whether the process that wanted a kernel is still there
+
+
+@contextmanager
+def kernels() -> Iterator[None]:
+    """While this is open, a process waits to be asked for kernels; it imports when the first one is wanted."""
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        os.environ[ADDRESS] = str(Path(folder) / "kernels")
+        listener.bind(os.environ[ADDRESS])
+        listener.listen()
+        words = code(f"serve({listener.fileno()})")
+        settings: dict[str, Any] = {"env": os.environ | KEPT_MEMORY | {"MPLBACKEND": "agg"}, "start_new_session": True}
+        server = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], **settings)
+        try:
+            yield
+        finally:
+            del os.environ[ADDRESS]
+            server.kill()
+            server.wait()
+
+
+def code(call: str) -> list[str]:
+    """The command line of a new interpreter that calls something of this module."""
+    return [sys.executable, "-c", f"from {__spec__.name} import *; {call}"]
+
+
+def write_kernelspec(folder: Path) -> None:
+    """Say below a folder of Jupyter's what a kernel is, where there are any to be had; elsewhere it starts its own."""
+    if ADDRESS in os.environ:
+        (folder / "kernels" / "python3").mkdir(parents=True)
+        spec = {"argv": [*code("stand_in()"), "{connection_file}"], "display_name": "Python 3", "language": "python"}
+        (folder / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
+
+
+def serve(listening: int) -> None:
+    """Fork a kernel for every connection, until standard input ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
+    with socket.socket(fileno=listening) as listener:
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            for name in IMPORTED:
+                import_module(name)
+            if not os.fork():
+                listener.close()
+                _begin(connection)
+            connection.close()
+
+
+def stand_in() -> NoReturn:
+    """What Jupyter takes for the kernel: it asks for one, hands interrupts on, and both end with each other.
+
+    Where nobody answers it becomes a kernel itself.
+    """
+    asked_by = os.getppid()
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.environ[ADDRESS])
+        except OSError:
+            os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", *sys.argv[1:]])
+        request = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}
+        socket.send_fds(connection, [b" "], [0, 1, 2])
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        kernel = int(connection.recv(20))
+        signal.signal(signal.SIGINT, lambda number, _: os.killpg(kernel, number))
+        while os.getppid() == asked_by and not select.select([connection], [], [], POLLED)[0]:
+            pass
+    sys.exit(1)
+
+
+def _begin(connection: socket.socket) -> NoReturn:
+    """In the fork: put on the surroundings of the process that asks, make its workers ready, and be its kernel."""
+    _, files, *_ = socket.recv_fds(connection, 1, 3)
+    request = json.loads(connection.makefile().readline())
+    os.setsid()
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    tempfile.tempdir = None  # may be that of the first process's surroundings
+    sys.argv = ["kernel", "-f", *request["arguments"]]
+    _prepare_workers()  # before there are threads
+    connection.sendall(str(os.getpid()).encode())
+    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
+    for name in [name for name in sys.modules if name.split(".")[0] == "flowsdf"]:
+        del sys.modules[name]  # what was edited since is imported as it is now
+    import_module("ipykernel.kernelapp").launch_new_instance()
+    sys.exit()
+
+
+def _prepare_workers() -> None:
+    """``prepare_workers``, but what multiprocessing would start as new interpreters are forks of this one."""
+    usual, util.spawnv_passfds = util.spawnv_passfds, _forked
+    prepare_workers()
+    util.spawnv_passfds = usual
+
+
+def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
+    """A fork that runs the code in the last of the ``words`` with one thread and only these open files; its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        low = 3
+        for file in sorted(files):
+            os.closerange(low, file)
+            low = file + 1
+        os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+        import_module("torch").set_num_threads(1)
+        import_module("threadpoolctl").threadpool_limits(1)
+        exec(words[-1], {})  # noqa: S102 - multiprocessing's own
+    finally:
+        if not isinstance(sys.exception(), SystemExit | None):
+            traceback.print_exc()
+        os._exit(0)
+
+
+def _end_with(connection: socket.socket) -> None:
+    """End this kernel and all it has started when the process that stands in for it ends."""
+    connection.recv(1)
+    os.killpg(0, signal.SIGKILL)
+
+
+def main() -> int:
+    """Run a command; its notebooks get forked kernels where this system's libraries can be forked."""
+    with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], close_fds=False) as process:
+        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command as well
+        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

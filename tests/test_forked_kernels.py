@@ -1,0 +1,85 @@
+"""Kernels forked from a process that has imported what is slow are as fresh as others, and end as surely."""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import toy_report
+from test_execute import kernel_asleep, mode
+
+from flowsdf.report.forked_kernels import ADDRESS, FORKED, kernels
+from flowsdf.report.freshness import read_json
+
+pytestmark = pytest.mark.skipif(not FORKED, reason="this system's libraries cannot be forked")
+AT_START = """import sys
+ready, old = "seaborn" in sys.modules, "flowsdf.report.results" in sys.modules
+"""
+WORKERS = """# %%
+import torch
+from flowsdf.data import executor
+threads, = executor.map_tasks(eval, ["__import__('torch').get_num_threads()"], label="threads")
+results.record_metrics(chapter, {"ready": ready, "old": old, "threads": torch.get_num_threads(), "of_worker": threads})
+
+"""
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A report while kernels are to be had, on two threads."""
+    shutil.copytree(toy_report.finished(), tmp_path / "report")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with kernels():
+        yield tmp_path / "report"
+
+
+def ended(number: int) -> Callable[[], bool]:
+    """Whether a process has ended."""
+    return lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+
+
+def wait(until: Callable[[], bool]) -> None:
+    deadline = time.time() + 60
+    while not until():
+        assert time.time() < deadline
+        time.sleep(0.1)
+
+
+def test_a_forked_kernel_is_fresh(report: Path) -> None:
+    metrics = report / "reports" / "smoke" / "00_first" / "metrics.json"
+    before, source = read_json(metrics), report / "notebooks" / "00_first.py"
+    begin, end = "import os\n", "# %%\nresults.record_claims"
+    source.write_text(source.read_text().replace(begin, AT_START + begin, 1).replace(end, WORKERS + end))
+    done = toy_report.run(report, "execute", "00_first")
+    assert done.returncode == 0, done.stderr
+    assert read_json(metrics) == before | {"ready": 1, "old": 0, "threads": 2, "of_worker": 1}
+
+
+def test_a_forked_kernel_ends_as_others_do(report: Path) -> None:
+    for value, reason in (("die", "the kernel died"), ("sleep", "longer than 3 s")):
+        mode(report, value)
+        done = toy_report.run(report, "execute", "00_first", "--timeout", "3")
+        assert done.returncode == 1 and reason in done.stderr
+    mark = report / "artifacts" / "procedural-smoke" / "00_first" / "kernel.pid"
+    mode(report, "sleep")
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)):
+        wait(ended(int(mark.read_text())))
+        mark.unlink()
+        words = toy_report.command("execute", "00_first")
+        with subprocess.Popen(words, cwd=report, env=toy_report.environment(report)) as process:
+            family = psutil.Process(kernel_asleep(report)).children(recursive=True)
+            process.send_signal(number)
+            assert process.wait(60) == code
+        assert family
+        for member in family:
+            wait(ended(member.pid))
+
+
+def test_where_nobody_answers_a_kernel_starts_itself(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ADDRESS, str(report / "nobody"))
+    done = toy_report.run(report, "execute", "00_first", "--force")
+    assert done.returncode == 0, done.stderr
