@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
 from contextlib import contextmanager
 from typing import TypeVar
 
-from flowsdf.data.executor_processes import pool
+from flowsdf.data.executor_processes import pool, workers_wait
 from flowsdf.data.faults import Failed, Rejected
 
 Task = TypeVar("Task")
@@ -61,8 +61,9 @@ def map_tasks(
 
 
 def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: str) -> list[Result]:
-    """``map_tasks``, but in this process where tasks are few: starting workers takes longer than two or three tasks."""
-    return [function(task) for task in tasks] if len(tasks) < _FEW else map_tasks(function, tasks, label=label)
+    """``map_tasks``, but in this process for a single task, and for few ones if workers had to be started for them."""
+    here = len(tasks) < (2 if workers_wait() else _FEW)
+    return [function(task) for task in tasks] if here else map_tasks(function, tasks, label=label)
 
 
 @contextmanager

@@ -49,6 +49,11 @@ def _left(around: tuple) -> ProcessPoolExecutor | None:
     return None
 
 
+def workers_wait() -> bool:
+    """Whether processes wait for the next call."""
+    return bool(_kept)
+
+
 def end_workers() -> None:
     """End the processes that wait for the next call."""
     while _kept:

@@ -21,6 +21,7 @@ WORDS = {  # of columns, on an axis
     "mse": "squared error of the weights",
     "holed": "share that keeps its hole",
 }
+TITLE = 0.22  # inches above a picture
 FEW = 12  # points of a line that are marked
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -36,14 +37,17 @@ def image_grid(images: Sequence[Picture], titles: Sequence[str], *, columns: int
     """Pictures in rows, each under its title; `size` is one picture's side in inches."""
     set_style()
     columns = max(1, min(columns, len(images)))
-    rows = max(1, -(-len(images) // columns))
-    figure, axes = plt.subplots(rows, columns, figsize=(columns * size, rows * (size + 0.22)), squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, title in zip(axes.flat, images, titles, strict=False):
-        axis.imshow(image)
-        axis.set_title(title.replace("$", r"\$"), fontsize=7, pad=2)
-    figure.subplots_adjust(0, 0, 1, 0.95, wspace=0.04, hspace=0.2)
+    height = size + TITLE
+    figure = plt.figure(figsize=(columns * size, max(1, -(-len(images) // columns)) * height))
+    axis = figure.add_axes((0, 0, 1, 1))  # one for all pictures, in inches: an axis each takes longer than its picture
+    axis.axis("off")
+    for number, (image, title) in enumerate(zip(images, titles, strict=False)):
+        left, top = number % columns * size, number // columns * height + TITLE
+        wide, high = (0.96 * size * np.array(image.shape[1::-1]) / max(image.shape[:2])).tolist()
+        middle = left + size / 2
+        axis.imshow(image, extent=(middle - wide / 2, middle + wide / 2, top + high, top))
+        axis.text(middle, top - 0.03, title.replace("$", r"\$"), fontsize=7, ha="center")
+    axis.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     return figure
 
 
