@@ -26,8 +26,6 @@ mesh_epochs = 60
 seed = 0
 
 # %%
-import pandas as pd
-
 from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import IMAGE_SIZE
 from flowsdf.report import figures, results
@@ -111,13 +109,10 @@ figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items(
 results.save_figure(chapter, figure, "loss", caption="Training loss, with its eikonal part where there is one.")
 
 # %%
-rows = []
-for name, of in fields.items():
-    met = silhouettes.training_views(of, solid, seen, rays, temperature)
-    slope = silhouettes.mean_slope(models[name].decoder, codes[name])
-    run = {"run": name, "epochs": runs[name][1]["epochs"], "seconds": fitted[name].facts["seconds"]}
-    rows.append(run | met | {"mean slope": slope})
-table = pd.DataFrame(rows)
+table = silhouettes.training_views(fields, solid, seen, rays, temperature)
+table.insert(1, "epochs", [runs[name][1]["epochs"] for name in fields])
+table.insert(2, "seconds", [fitted[name].facts["seconds"] for name in fields])
+table["mean slope"] = [silhouettes.mean_slope(models[name].decoder, codes[name]) for name in fields]
 results.save_table(
     chapter, table, "training", caption="Training views; the exact distances, sampled at 48 depths, have a loss too."
 )

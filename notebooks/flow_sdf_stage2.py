@@ -135,12 +135,8 @@ results.record_metrics(
 )
 
 # %%
-rows = []
-for name, of in fields.items():
-    met = silhouettes.training_views(of, solid, seen, rays, temperature)
-    seconds = flow_sdf_checks.inference_seconds(stages[name], seen.images[:1])
-    rows.append({"run": name, **met, "seconds to a code": seconds})
-table = pd.DataFrame(rows)
+table = silhouettes.training_views(fields, solid, seen, rays, temperature)
+table["seconds to a code"] = [flow_sdf_checks.inference_seconds(stages[name], seen.images[:1]) for name in fields]
 caption = "Training views: losses at the same temperature, and time to a code."
 results.save_table(chapter, table, "stages", caption=caption)
 by = table.set_index("run")

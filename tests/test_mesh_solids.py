@@ -16,7 +16,7 @@ from flowsdf.studies import mesh_solids, silhouettes, solids
 
 def test_interpolated_distances_are_near_the_exact_ones() -> None:
     ball = implicit.sphere(0.6)
-    near = mesh_solids.interpolated_distance(extract(ball, 64).mesh, nodes=32)
+    near = mesh_solids.interpolated(mesh_solids.distances(extract(ball, 64).mesh, nodes=32))
     points = np.random.default_rng(0).uniform(-1, 1, (2000, 3))
     points = points[np.linalg.norm(points, axis=1) > 0.2]  # between the nodes a kink is off by more
     assert np.abs(near(points) - ball(points)).max() < 0.01

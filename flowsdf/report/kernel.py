@@ -20,12 +20,14 @@ Result = TypeVar("Result")
 
 STUDIES = "from flowsdf.studies"  # imported by notebooks that may want workers: these are made ready meanwhile
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
+UNUSED = ("rfc3987_syntax", "jupytext.sync_contentsmanager", "jupytext.async_contentsmanager")  # 2 s to import
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
 
 def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: Path, timeout: int) -> None:
     """Convert the percent notebook and execute it by papermill in a fresh kernel; Failed says how it ended."""
-    sys.modules.setdefault("rfc3987_syntax", None)  # a grammar for web addresses that takes 1.6 s to compile
+    for name in UNUSED:
+        sys.modules.setdefault(name, None)
     import jupytext
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError

@@ -4,9 +4,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from scipy.ndimage import map_coordinates
 
-from flowsdf.conventions import Field, Mesh, Points
+from flowsdf.conventions import Field, Mesh
+from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.limited import read_limited
 from flowsdf.data.sources import folder_of
@@ -15,7 +17,6 @@ from flowsdf.geometry.mesh import normalise
 from flowsdf.geometry.watertight import watertight
 from flowsdf.studies.dataset import open_source
 from flowsdf.studies.solids import Renders, Solid, random_directions
-from flowsdf.train.progress import progress
 
 NODES = 64  # along each edge of the cube, between which distances are interpolated
 MOST_SHEET = 0.5  # of a mesh's area
@@ -28,32 +29,36 @@ def mesh_solids(source: str, folder: Path, count: int, *, seed: int) -> list[Sol
     a built-in source writes. Raises Failed when none is left.
     """
     shapes = open_source(source, folder, training=count, held_out=0, held_out_categories=0, most=count)[:count]
-    root, found = folder_of(shapes, folder), []
-    for shape, direction in zip(
-        progress(shapes, "meshes", len(shapes)), random_directions(len(shapes), seed=seed), strict=True
-    ):
-        try:
-            mesh, _, _ = normalise(read_limited(shape.path, root))
-            closed = watertight(mesh)
-        except Rejected:
-            continue
-        if len(closed.mesh.faces) and closed.sheet_share < MOST_SHEET:
-            found.append(Solid(shape.category, interpolated_distance(closed.mesh), direction))
+    tasks = [(shape.path, folder_of(shapes, folder)) for shape in shapes]
+    directions = random_directions(len(shapes), seed=seed)
+    found = [
+        Solid(shape.category, interpolated(grid), direction)
+        for shape, grid, direction in zip(shapes, run_tasks(_closed, tasks, label="meshes"), directions, strict=True)
+        if not isinstance(grid, Rejected)
+    ]
     if not found:
         raise Failed(f"{source}: none of {len(shapes)} meshes can be read and closed")
     return found
 
 
-def interpolated_distance(mesh: Mesh, *, nodes: int = NODES) -> Field:
-    """The exact distance to a closed mesh at the nodes of a grid, and linearly between them."""
+def _closed(task: tuple[Path, Path]) -> Float[np.ndarray, "n n n"]:
+    mesh, _, _ = normalise(read_limited(*task))
+    closed = watertight(mesh)
+    if not len(closed.mesh.faces) or closed.sheet_share >= MOST_SHEET:
+        raise Rejected("no_solid", "closing the mesh leaves nothing, or sheets")
+    return distances(closed.mesh)
+
+
+def distances(mesh: Mesh, *, nodes: int = NODES) -> Float[np.ndarray, "n n n"]:
+    """The exact distance to a closed mesh at the nodes of a grid on the cube."""
     ticks = np.linspace(-1, 1, nodes)
     at = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
-    grid = signed_distance(at, mesh).reshape(nodes, nodes, nodes)
+    return signed_distance(at, mesh).reshape(nodes, nodes, nodes)
 
-    def value(points: Points) -> np.ndarray:
-        return map_coordinates(grid, (points.T + 1) * (nodes - 1) / 2, order=1, mode="nearest")
 
-    return value
+def interpolated(grid: Float[np.ndarray, "n n n"]) -> Field:
+    """The values of a grid on the cube, linearly between its nodes."""
+    return lambda points: map_coordinates(grid, (points.T + 1) * (len(grid) - 1) / 2, order=1, mode="nearest")
 
 
 def content_hash(renders: Renders) -> str:

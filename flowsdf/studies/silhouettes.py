@@ -112,15 +112,22 @@ def seen_right(scores: pd.DataFrame, row: str) -> float:
 
 
 def training_views(
-    fields: Sequence[TorchField], shapes: Sequence[Solid], renders: Renders, rays: Rays, temperature: float
-) -> dict[str, float]:
-    """How the training views are met: the silhouette loss, that of the exact distances, the excess, and mask IoUs."""
-    exact = [on_tensors(shape.field) for shape in shapes]
-    least, true = (least_distances(of, rays, renders.directions) for of in (fields, exact))
-    loss, floor = (silhouette_loss(d, renders.inside, temperature, pixels=len(rays.hit)).item() for d in (least, true))
-    ious = mask_ious(least < 0, renders.inside)
-    losses = {"silhouette loss": loss, "of the exact distances": floor, "excess": loss - floor}
-    return losses | {"mask IoU": float(ious.mean()), "least mask IoU": float(ious.min())}
+    runs: Mapping[str, Sequence[TorchField]],
+    shapes: Sequence[Solid],
+    renders: Renders,
+    rays: Rays,
+    temperature: float,
+) -> pd.DataFrame:
+    """How each run meets the training views: silhouette loss, that of the exact distances, excess, and mask IoUs."""
+    lines, exact = [], least_distances([on_tensors(shape.field) for shape in shapes], rays, renders.directions)
+    floor = silhouette_loss(exact, renders.inside, temperature, pixels=len(rays.hit)).item()
+    for name, fields in runs.items():
+        least = least_distances(fields, rays, renders.directions)
+        loss = silhouette_loss(least, renders.inside, temperature, pixels=len(rays.hit)).item()
+        ious = mask_ious(least < 0, renders.inside)
+        line = {"run": name, "silhouette loss": loss, "of the exact distances": floor, "excess": loss - floor}
+        lines.append(line | {"mask IoU": float(ious.mean()), "least mask IoU": float(ious.min())})
+    return pd.DataFrame(lines)
 
 
 def mean_slope(decoder: DeepSDF, codes: Float[Tensor, "s d"], *, points: int = 500) -> float:
