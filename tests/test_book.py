@@ -47,13 +47,13 @@ def test_the_book_is_whole_and_offline(where: Places) -> None:
 
 
 def test_a_page_opens_with_what_was_found(where: Places) -> None:
-    (where.root / "params" / "findings.md").write_text("## 00_first\nFound {area:.1f}.\n")
+    (where.root / "params" / "findings.md").write_text("## 00_first\n**It is {area:.1f}.**\n")
     build(where)
     page = re.sub(r"<[^>]+>", "", (where.html / "00_first.html").read_text())
     story = (where.reports / "00_first" / "README.md").read_text().replace("*", "")
     for text, ledger in (page, "ledger"), (story, "[ledger](../99_ledger/README.md)"):
-        assert -1 < text.find("The area of a disc") < text.find(f"In short. Found 3.1. In the {ledger}: ")
-    assert "In short." not in (where.html / "99_second.html").read_text()
+        assert -1 < text.find("The area of a disc") < text.find(f"Found: It is 3.1. In the {ledger}: ")
+    assert "Found: " not in (where.html / "99_second.html").read_text()
 
 
 def test_nothing_changed_nothing_is_built(where: Places) -> None:

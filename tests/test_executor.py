@@ -203,7 +203,7 @@ def gone(pid):
 
 
 def wait_for(found, count):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120  # beside the smoke report a new process imports for half a minute
     while len(result := found()) < count:
         assert time.monotonic() < deadline
         time.sleep(0.1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flowsdf.report.evidence import code_of
-from flowsdf.report.findings import ALL, findings, in_short, numbers
+from flowsdf.report.findings import ALL, findings, in_short, lead, numbers
 from flowsdf.report.places import ROOT, chapters
 from flowsdf.report.prose import typed_numbers
 from flowsdf.report.results_table import findings_list, results_table, summary
@@ -36,9 +36,20 @@ def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -
     assert findings(tmp_path, tmp_path / "run", ledger="there") == {}
 
 
+def test_words_follow_the_numbers(tmp_path: Path) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "findings.md").write_text(
+        "## 00_a\n**{x:1/2?Yes|No}, {x:0.25?{x:1?a|b} {x}|no}.** {x:.2f}\n"
+    )
+    (tmp_path / "run" / "00_a").mkdir(parents=True)
+    (tmp_path / "run" / "00_a" / "metrics.json").write_text('{"x": 0.5}')
+    (told,) = findings(tmp_path, tmp_path / "run", ledger="there").values()
+    assert told == "**No, b 0.5.** 0.50" and lead(told) == "No, b 0.5."
+
+
 def test_every_chapter_has_a_finding_without_typed_numbers() -> None:
     assert list(SECTIONS) == [ALL, *(name for name in chapters() if name != "99_ledger")]
-    assert not typed_numbers(SOURCE, "")
+    assert all(text.strip().startswith("**") for text in SECTIONS.values()) and not typed_numbers(SOURCE, "")
 
 
 def test_a_summary_has_the_numbers_of_several_chapters(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """Kernels forked from a process that has imported what is slow are as fresh as others, and end as surely."""
 
+import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +21,12 @@ pytestmark = pytest.mark.skipif(not FORKED, reason="this system's libraries cann
 AT_START = """import sys
 ready, old = "seaborn" in sys.modules, "flowsdf.report.results" in sys.modules
 """
-WORKERS = """# %%
+WORKERS = r"""# %%
 import torch
 from flowsdf.data import executor
-threads, = executor.map_tasks(eval, ["__import__('torch').get_num_threads()"], label="threads")
+outer = "__import__('flowsdf.data.executor').data.executor.map_tasks"  # a worker with a worker of its own
+inner = '(eval, ["__import__(\\"torch\\").get_num_threads()"], label="inner")[0]'
+threads, = executor.map_tasks(eval, [outer + inner], label="outer")
 results.record_metrics(chapter, {"ready": ready, "old": old, "threads": torch.get_num_threads(), "of_worker": threads})
 
 """
@@ -39,7 +43,14 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def ended(number: int) -> Callable[[], bool]:
     """Whether a process has ended."""
-    return lambda: not psutil.pid_exists(number) or psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+
+    def gone() -> bool:
+        try:
+            return psutil.Process(number).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    return gone
 
 
 def wait(until: Callable[[], bool]) -> None:
@@ -49,11 +60,16 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def with_threads(report: Path) -> None:
+    """Let the first chapter say what was imported before it, and how many threads it and a worker have."""
+    source, begin, end = report / "notebooks" / "00_first.py", "import os\n", "# %%\nresults.record_claims"
+    source.write_text(source.read_text().replace(begin, AT_START + begin, 1).replace(end, WORKERS + end))
+
+
 def test_a_forked_kernel_is_fresh(report: Path) -> None:
     metrics = report / "reports" / "smoke" / "00_first" / "metrics.json"
-    before, source = read_json(metrics), report / "notebooks" / "00_first.py"
-    begin, end = "import os\n", "# %%\nresults.record_claims"
-    source.write_text(source.read_text().replace(begin, AT_START + begin, 1).replace(end, WORKERS + end))
+    before = read_json(metrics)
+    with_threads(report)
     done = toy_report.run(report, "execute", "00_first")
     assert done.returncode == 0, done.stderr
     assert read_json(metrics) == before | {"ready": 1, "old": 0, "threads": 2, "of_worker": 1}
@@ -80,6 +96,21 @@ def test_a_forked_kernel_ends_as_others_do(report: Path) -> None:
 
 
 def test_where_nobody_answers_a_kernel_starts_itself(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ADDRESS, str(report / "nobody"))
-    done = toy_report.run(report, "execute", "00_first", "--force")
-    assert done.returncode == 0, done.stderr
+    (server,) = [child for child in psutil.Process().children() if "serve(" in " ".join(child.cmdline())]
+    server.kill()
+    assert toy_report.run(report, "execute", "00_first", "--force").returncode == 0
+
+
+def test_other_threads_than_the_server_s_are_not_to_be_had(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    metrics = report / "reports" / "smoke" / "00_first" / "metrics.json"
+    with_threads(report)
+    assert toy_report.run(report, "execute", "00_first").returncode == 0
+    assert read_json(metrics) | {"threads": 1, "of_worker": 1, "ready": 0} == read_json(metrics)
+
+
+def test_a_socket_s_name_may_be_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ("long" * 30)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("long" * 30)))
+    with kernels():
+        assert ADDRESS not in os.environ

@@ -1,6 +1,12 @@
-"""What each chapter found, and all together: ``params/findings.md`` with a run's own numbers in it."""
+"""What each chapter found, and all together: ``params/findings.md`` with a run's own numbers in it.
+
+``{x:.2f}`` is a metric, ``{x:1/2?words|others}`` the words for it: the first where it is above the bound. The words may
+hold another such field.
+"""
 
 import re
+import string
+from fractions import Fraction
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -54,11 +60,24 @@ def numbers(results: Path, chapter: str) -> dict[str, float]:
     return found
 
 
+class _Words(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        bound, asked, words = format_spec.partition("?")
+        if not asked:
+            return super().format_field(value, format_spec)
+        return words.split("|")[0 if value > Fraction(bound) else 1]
+
+
 def _filled(paragraph: str, metrics: dict[str, Any]) -> str:
     try:
-        return paragraph.format_map(metrics)
+        return _Words().vformat(paragraph, (), metrics).strip()
     except KeyError:
         return ""
+
+
+def lead(text: str) -> str:
+    """The sentence in bold that a finding begins with."""
+    return text[2:].partition("**")[0]
 
 
 def _verdicts(results: Path, chapter: str, ledger: str) -> list[str]:

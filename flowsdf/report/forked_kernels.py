@@ -11,12 +11,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from fcntl import F_GETFL, F_SETFL, F_SETOWN, F_SETSIG, fcntl
 from importlib import import_module
-from multiprocessing import util
+from multiprocessing import forkserver, process, resource_tracker, util
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,19 +24,30 @@ from flowsdf.data.executor_processes import FORKED, KEPT_MEMORY, SLOW_IMPORTS, p
 
 ADDRESS = "FLOWSDF_KERNELS"  # the environment variable that says where kernels are to be had
 IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure", "transformers")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+LONGEST = 107  # bytes of a socket's name
 POLLED = 1.0  # seconds between looks at whether the process that wanted a kernel is still there
 
 
 @contextmanager
 def kernels() -> Iterator[None]:
-    """While this is open, a process waits to be asked for kernels; it imports when the first one is wanted."""
+    """While this is open, a process waits to be asked for kernels; it imports when the first one is wanted.
+
+    Where the folder for temporary files has too long a name for a socket there is none.
+    """
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
-        os.environ[ADDRESS] = str(Path(folder) / "kernels")
-        listener.bind(os.environ[ADDRESS])
+        address = str(Path(folder) / "kernels")
+        if len(os.fsencode(address)) > LONGEST:
+            yield
+            return
+        listener.bind(address)
         listener.listen()
+        os.environ[ADDRESS] = address
         words = code(f"serve({listener.fileno()})")
-        settings: dict[str, Any] = {"env": os.environ | KEPT_MEMORY | {"MPLBACKEND": "agg"}, "start_new_session": True}
+        around = os.environ | KEPT_MEMORY | {"MPLBACKEND": "agg", "TMPDIR": folder}
+        settings: dict[str, Any] = {"env": around, "start_new_session": True}
         server = subprocess.Popen(words, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], **settings)
+        listener.close()  # whoever asks a server that has ended must be refused
         try:
             yield
         finally:
@@ -60,12 +71,12 @@ def write_kernelspec(folder: Path) -> None:
 
 def serve(listening: int) -> None:
     """Fork a kernel for every connection, until standard input ends."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
     with socket.socket(fileno=listening) as listener:
         while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
             for name in IMPORTED:
                 import_module(name)
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
             if not os.fork():
                 listener.close()
                 _begin(connection)
@@ -77,43 +88,65 @@ def stand_in() -> NoReturn:
 
     Where nobody answers it becomes a kernel itself.
     """
-    asked_by = os.getppid()
+    asked_by = int(os.environ.get("JPY_PARENT_PID") or os.getppid())
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect(os.environ[ADDRESS])
-        except OSError:
+            request = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}
+            socket.send_fds(connection, [b" "], [0, 1, 2])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            kernel = int(connection.recv(20))
+        except (OSError, ValueError):
             os.execv(sys.executable, [sys.executable, "-m", "ipykernel_launcher", "-f", *sys.argv[1:]])
-        request = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}
-        socket.send_fds(connection, [b" "], [0, 1, 2])
-        connection.sendall(json.dumps(request).encode() + b"\n")
-        kernel = int(connection.recv(20))
-        signal.signal(signal.SIGINT, lambda number, _: os.killpg(kernel, number))
+        signal.signal(signal.SIGINT, lambda number, _: _send(kernel, number))
         while os.getppid() == asked_by and not select.select([connection], [], [], POLLED)[0]:
             pass
     sys.exit(1)
 
 
+def _send(group: int, number: int) -> None:
+    with suppress(ProcessLookupError):  # it has just ended
+        os.killpg(group, number)
+
+
 def _begin(connection: socket.socket) -> NoReturn:
-    """In the fork: put on the surroundings of the process that asks, make its workers ready, and be its kernel."""
+    """In the fork: put on the surroundings of the process that asks, make its workers ready, and be its kernel.
+
+    When that process ends, the system kills this one and its workers, whatever they are doing.
+    """
     _, files, *_ = socket.recv_fds(connection, 1, 3)
     request = json.loads(connection.makefile().readline())
+    environment = request["environment"]
+    if any(os.environ.get(name) != environment.get(name) for name in THREADS):
+        os._exit(0)  # what is imported has made up its mind how many threads it takes
     os.setsid()
+    fcntl(connection, F_SETOWN, -os.getpid())  # the minus is for the whole group
+    fcntl(connection, F_SETSIG, signal.SIGKILL)
+    fcntl(connection, F_SETFL, fcntl(connection, F_GETFL) | os.O_ASYNC)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    os.environ.clear()
-    os.environ.update(request["environment"])
-    os.chdir(request["folder"])
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    tempfile.tempdir = None  # may be that of the first process's surroundings
-    sys.argv = ["kernel", "-f", *request["arguments"]]
+    _surround(environment, request["folder"])
     _prepare_workers()  # before there are threads
     connection.sendall(str(os.getpid()).encode())
-    threading.Thread(target=_end_with, args=(connection,), daemon=True).start()
-    for name in [name for name in sys.modules if name.split(".")[0] == "flowsdf"]:
-        del sys.modules[name]  # what was edited since is imported as it is now
+    sys.argv = ["kernel", "-f", *request["arguments"]]
     import_module("ipykernel.kernelapp").launch_new_instance()
     sys.exit()
+
+
+def _surround(environment: dict[str, str], folder: str) -> None:
+    """Take over another process's environment and folder, and forget what belongs to this one alone."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    process.ORIGINAL_DIR = folder  # type: ignore[attr-defined]  # where multiprocessing starts workers
+    paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[1:1] = [path for path in paths if path not in sys.path]
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    tempfile.tempdir = None
+    import_module("numpy").random.seed()  # nobody here asks for it, but other libraries may
+    for name in [name for name in sys.modules if name.split(".")[0] == "flowsdf"]:
+        del sys.modules[name]  # what was edited since is imported as it is now
 
 
 def _prepare_workers() -> None:
@@ -134,6 +167,8 @@ def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
             os.closerange(low, file)
             low = file + 1
         os.closerange(low, os.sysconf("SC_OPEN_MAX"))
+        forkserver._forkserver.__init__()  # type: ignore[misc]  # its lock is held, and its files are the parent's
+        resource_tracker._resource_tracker.__init__()  # type: ignore[misc]
         import_module("torch").set_num_threads(1)
         import_module("threadpoolctl").threadpool_limits(1)
         exec(words[-1], {})  # noqa: S102 - multiprocessing's own
@@ -143,18 +178,12 @@ def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
         os._exit(0)
 
 
-def _end_with(connection: socket.socket) -> None:
-    """End this kernel and all it has started when the process that stands in for it ends."""
-    connection.recv(1)
-    os.killpg(0, signal.SIGKILL)
-
-
 def main() -> int:
     """Run a command; its notebooks get forked kernels where this system's libraries can be forked."""
-    with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], close_fds=False) as process:
-        signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command as well
-        signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
-        status = process.wait()
+    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command as well
+    with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], close_fds=False) as command:
+        signal.signal(signal.SIGTERM, lambda number, _: command.send_signal(number))
+        status = command.wait()
     return status if status >= 0 else 128 - status
 
 

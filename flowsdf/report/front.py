@@ -12,7 +12,7 @@ from flowsdf.report.freshness import read_json
 from flowsdf.report.ledger import changed_before, load_claims, text
 from flowsdf.report.pages import picture_html, provenance, read_cells, text_of, title
 from flowsdf.report.places import Places, part
-from flowsdf.report.readme import front, key_figures, paragraph, shown
+from flowsdf.report.readme import FOUND, front, key_figures, paragraph, shown
 from flowsdf.report.wording import significant
 
 PAGE_KINDS = ("figure", "view")
@@ -117,7 +117,7 @@ def write_page(where: Places, results: Path, chapter: str, source: Path, told: s
     first, *rest = [page_cell(cell, chapter, folder) for cell in read_cells(folder)]
     heading, _, opening = text_of(first["source"]).partition("\n")
     notes = [title_block(run), *notes, stale_box(results, run)]
-    opening = "\n\n".join([opening.strip(), *paragraph("In short.", told)])
+    opening = "\n\n".join([opening.strip(), *paragraph(told, FOUND)])
     cells = [text_cell(heading), text_cell("\n\n".join(filter(None, notes))), text_cell(opening), *rest]
     if chapter[:2] != "99":
         cells += [*claims_cell(results, chapter), numbers_cell(where, chapter, folder)]

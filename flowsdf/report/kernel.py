@@ -33,13 +33,14 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException
 
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         private_jupyter(Path(scratch), begin=PREPARE if STUDIES in where.notebook(chapter).read_text("utf-8") else "")
         notebook = jupytext.read(where.notebook(chapter), fmt="py:percent")
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         source = Path(scratch) / f"{chapter}.ipynb"
         jupytext.write(notebook, source, fmt="ipynb")
         settings = {"parameters": given, "cwd": str(where.root), "progress_bar": False, "execution_timeout": timeout}
+        settings["start_timeout"] = 600  # the first kernel of a report imports for all
         settings["shutdown_kernel"] = "immediate"  # asked to end, it waits 2.5 s for helpers that do not heed it
         streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
         try:

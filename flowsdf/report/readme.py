@@ -21,6 +21,8 @@ WHAT = (
     "Every number below was computed by the notebooks of this repository, and a ledger says which claims held."
 )
 
+FOUND = "Found: "
+
 
 def status(results: Path, chapter: str) -> str:
     """A chapter's state in words."""
@@ -66,15 +68,16 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     titles = {n: f"[{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix})" for n in names}
     groups: list[str] = []
     for group, members in groupby(names, part):
-        pieces = [piece for n in members for piece in (*paragraph(titles[n], told.get(n)), *_pictures(results, n))]
+        found = {n: paragraph(told.get(n), f"{titles[n]}: ") for n in members}
+        pieces = [piece for n, text in found.items() for piece in (*text, *_pictures(results, n))]
         groups += [f"### {group}", *pieces] if pieces else []
     lines = [f"| {titles[n]} | {status(results, n)} |" for n in names]
-    listing = "\n".join(["| chapter | state |", "| --- | --- |", *lines])
+    listing = "\n".join(["| chapter | state; fits found stored are extra |", "| --- | --- |", *lines])
     kept = " These are the published results." if results == where.published else ""
     short = in_short(where.root, results)
     return "\n\n".join(
         [
-            f"# Image to 3-D from a thousand shapes\n\n{WHAT}",
+            f"# From images to 3-D shapes: a thesis measured again\n\n{WHAT}",
             f"Profile **{where.profile}**, data **{where.data_name}**.{kept}",
             *(["## In short", *short] if short else []),
             f"![From raw meshes to codes, to meshes, to verdicts]({flow})",
@@ -86,9 +89,9 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     )
 
 
-def paragraph(heading: str, text: str | None) -> list[str]:
-    """A paragraph with its heading before it; none without text."""
-    return [f"**{heading}** {text}"] if text else []
+def paragraph(text: str | None, before: str = "") -> list[str]:
+    """A paragraph with what stands before it; none without text."""
+    return [before + text] if text else []
 
 
 def _pictures(results: Path, chapter: str) -> list[str]:
@@ -108,6 +111,6 @@ def write_readme(where: Places, results: Path) -> None:
         strip = " · ".join(f"{name}: {markdown_escape(str(value))}" for name, value in provenance(run))
         first, *rest = story(results / chapter)
         heading, _, opening = first.partition("\n")
-        page = "\n\n".join([heading, strip, opening.strip(), *paragraph("In short.", told.get(chapter)), *rest])
+        page = "\n\n".join([heading, strip, opening.strip(), *paragraph(told.get(chapter), FOUND), *rest])
         (results / chapter / "README.md").write_text(f"{page}\n", encoding="utf-8")
     (results / "README.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

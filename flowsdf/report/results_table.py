@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from flowsdf.data.faults import Failed
-from flowsdf.report.findings import findings, in_short, numbers
+from flowsdf.report.findings import findings, in_short, lead, numbers
 from flowsdf.report.freshness import read_json
 from flowsdf.report.pages import title
 from flowsdf.report.wording import significant
@@ -53,12 +53,12 @@ def summary(root: Path) -> str:
 
 
 def findings_list(root: Path) -> str:
-    """One item a chapter of the laptop run: its page and what it found."""
+    """One line a chapter of the laptop run: its page, and what it found in a sentence."""
     run, lines = root / "reports" / "published" / "laptop", []
     pages = "reports/published/laptop"
     for name, text in findings(root, run, ledger=f"{pages}/99_ledger/README.md").items():
         heading = title(run / name, root / "notebooks" / f"{name}.py")
-        lines.append(f"- **[{heading}]({pages}/{name}/README.md)** {text}\n")
+        lines.append(f"- [{heading}]({pages}/{name}/README.md): {lead(text)}\n")
     return "".join(lines)
 
 
