@@ -30,15 +30,15 @@ help:  ## this list
 
 report: $(READY) graphics  ## run every chapter that is not up to date, then make the book
 	@$(PYTHON) -m flowsdf.report.estimate $(RUN)
-	@status=0; $(KERNELS) $(MAKE) --no-print-directory --keep-going chapters || status=1; \
-	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status
+	@exec $(KERNELS) sh -c 'status=0; $(MAKE) --no-print-directory --keep-going chapters || status=1; \
+	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status'
 
 chapter: $(READY) graphics  ## one notebook and what it depends on: make chapter CH=11_deepsdf
-	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))$(KERNELS) $(MAKE) --no-print-directory $(CH)
+	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))exec $(KERNELS) $(MAKE) --no-print-directory $(CH)
 
 evidence: $(READY) graphics  ## a chapter over seeds, for the ledger's intervals: make evidence CH=11_deepsdf SEEDS="0 1 2 3 4"
 	@$(if $(CH),,$(error CH is not set: make evidence CH=one of $(CHAPTERS)))
-	@for seed in $(SEEDS); do $(KERNELS) $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done
+	@exec $(KERNELS) sh -c 'for seed in $(SEEDS); do $(MAKE) --no-print-directory $(CH) SEED=$$seed || exit 1; done'
 	@$(PYTHON) -m flowsdf.report.evidence $(CH) $(RUN) --seeds $(SEEDS)
 
 sweep: $(READY) graphics 00_data  ## held-out scores over shape counts: make sweep COUNTS="20 64 128" SEEDS="0 1 2"
@@ -118,4 +118,4 @@ flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
 99_ledger: 13c_latent_space 13b_conditioning 13_shape_count 13_generalisation 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
-	@$(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^
+	@exec $(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) --timeout $(TIMEOUT) --after $^

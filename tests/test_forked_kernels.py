@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import psutil
 import pytest
 import toy_report
 from test_execute import kernel_asleep, mode
+from toy_report import HERE
 
 from flowsdf.report.forked_kernels import ADDRESS, FORKED, kernels
 from flowsdf.report.freshness import read_json
@@ -107,6 +109,21 @@ def test_other_threads_than_the_server_s_are_not_to_be_had(report: Path, monkeyp
     with_threads(report)
     assert toy_report.run(report, "execute", "00_first").returncode == 0
     assert read_json(metrics) | {"threads": 1, "of_worker": 1, "ready": 0} == read_json(metrics)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stop_reaches_every_process_of_the_command(number: int, code: int) -> None:
+    words = [sys.executable, "-m", "flowsdf.report.forked_kernels", "sh", "-c", "sh -c 'sleep 600; true'; true"]
+
+    def asleep() -> list[psutil.Process]:
+        return [below for below in psutil.Process(process.pid).children(recursive=True) if below.name() == "sleep"]
+
+    with subprocess.Popen(words, cwd=HERE, start_new_session=True) as process:
+        wait(lambda: bool(asleep()))
+        (sleeper,) = asleep()
+        process.send_signal(number)
+        assert process.wait(60) == code
+    wait(ended(sleeper.pid))
 
 
 def test_a_socket_s_name_may_be_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -179,10 +179,20 @@ def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
 
 
 def main() -> int:
-    """Run a command; its notebooks get forked kernels where this system's libraries can be forked."""
-    signal.signal(signal.SIGINT, lambda *_: None)  # a terminal sends it to the command as well
-    with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], close_fds=False) as command:
-        signal.signal(signal.SIGTERM, lambda number, _: command.send_signal(number))
+    """Run a command; its notebooks get forked kernels where this system's libraries can be forked.
+
+    Ctrl-C and SIGTERM reach every process of the command: a shell among them would keep them to itself.
+    """
+    waiting: list[int] = []  # what came before there was a command
+    stops = (signal.SIGINT, signal.SIGTERM)
+    for number in stops:
+        signal.signal(number, lambda number, _: waiting.append(number))
+    start: dict[str, Any] = {"close_fds": False, "process_group": 0}  # make hands its descriptors on
+    with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], **start) as command:
+        for number in stops:
+            signal.signal(number, lambda number, _: _send(command.pid, number))
+        for number in waiting:
+            _send(command.pid, number)
         status = command.wait()
     return status if status >= 0 else 128 - status
 
