@@ -70,9 +70,10 @@ lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebo
 # on a thread each. What the tests say is shown after it.
 test: export OMP_NUM_THREADS := 1
 test: $(READY) graphics lint  ## lint, every notebook in the smoke profile, unit tests
-	@mkdir -p reports; nice -n 3 $(PYTHON) -m pytest -q --durations=20 --numprocesses=auto --maxprocesses=4 tests >reports/.tests.log 2>&1 & tests=$$!; \
-	$(MAKE) --no-print-directory -j2 report PROFILE=smoke DATA=procedural & report=$$!; trap 'kill $$tests $$report' INT TERM; \
-	status=0; wait $$report || status=1; wait $$tests || status=1; cat reports/.tests.log; exit $$status
+	@mkdir -p reports; exec $(KERNELS) sh -c 'nice -n 3 $(PYTHON) -m pytest -q --durations=20 --numprocesses=auto --maxprocesses=4 tests \
+	  >reports/.tests.log 2>&1 & tests=$$!; $(MAKE) --no-print-directory -j2 report PROFILE=smoke DATA=procedural & report=$$!; \
+	trap "kill $$tests $$report" INT TERM; \
+	status=0; wait $$report || status=1; wait $$tests || status=1; cat reports/.tests.log; exit $$status'
 
 check: $(READY) lint  ## lint, types, measured budgets: seconds
 	@$(PYTHON) -m mypy flowsdf

@@ -42,7 +42,7 @@ def kernels() -> Iterator[None]:
             return
         listener.bind(address)
         listener.listen()
-        os.environ[ADDRESS] = address
+        before, os.environ[ADDRESS] = os.environ.get(ADDRESS, ""), address
         words = code(f"serve({listener.fileno()})")
         around = os.environ | KEPT_MEMORY | {"MPLBACKEND": "agg", "TMPDIR": folder}
         settings: dict[str, Any] = {"env": around, "start_new_session": True}
@@ -51,7 +51,7 @@ def kernels() -> Iterator[None]:
         try:
             yield
         finally:
-            del os.environ[ADDRESS]
+            os.environ[ADDRESS] = before
             server.kill()
             server.wait()
 
@@ -63,7 +63,7 @@ def code(call: str) -> list[str]:
 
 def write_kernelspec(folder: Path) -> None:
     """Say below a folder of Jupyter's what a kernel is, where there are any to be had; elsewhere it starts its own."""
-    if ADDRESS in os.environ:
+    if os.environ.get(ADDRESS):
         (folder / "kernels" / "python3").mkdir(parents=True)
         spec = {"argv": [*code("stand_in()"), "{connection_file}"], "display_name": "Python 3", "language": "python"}
         (folder / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
