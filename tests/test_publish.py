@@ -91,7 +91,7 @@ def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: 
     (tmp_path / "README.md").write_text(marks.format("findings") + marks.format("results"))
     write_results_table(tmp_path)
     readme, page = (tmp_path / "README.md").read_text(), "reports/published/laptop/00_first/README.md"
-    assert f"\n- [A square]({page}): The area is 3.14.\n<!--" in readme
+    assert f"\n- The area is 3.14. ([A square]({page}))\n<!--" in readme
     assert "\n3.142 7 partial -\n" in readme
 
 

@@ -68,7 +68,7 @@ def front(where: Places, results: Path, *, flow: str, suffix: str) -> str:
     titles = {n: f"[{markdown_escape(title(results / n, where.notebook(n)))}]({n}{suffix})" for n in names}
     groups: list[str] = []
     for group, members in groupby(names, part):
-        found = {n: paragraph(told.get(n), f"{titles[n]}: ") for n in members}
+        found = {n: paragraph(told.get(n), f"{titles[n]} ") for n in members}
         pieces = [piece for n, text in found.items() for piece in (*text, *_pictures(results, n))]
         groups += [f"### {group}", *pieces] if pieces else []
     lines = [f"| {titles[n]} | {status(results, n)} |" for n in names]

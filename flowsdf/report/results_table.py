@@ -53,12 +53,12 @@ def summary(root: Path) -> str:
 
 
 def findings_list(root: Path) -> str:
-    """One line a chapter of the laptop run: its page, and what it found in a sentence."""
+    """One line a chapter of the laptop run: what it found in a sentence, and its page."""
     run, lines = root / "reports" / "published" / "laptop", []
     pages = "reports/published/laptop"
     for name, text in findings(root, run, ledger=f"{pages}/99_ledger/README.md").items():
         heading = title(run / name, root / "notebooks" / f"{name}.py")
-        lines.append(f"- [{heading}]({pages}/{name}/README.md): {lead(text)}\n")
+        lines.append(f"- {lead(text)} ([{heading}]({pages}/{name}/README.md))\n")
     return "".join(lines)
 
 
