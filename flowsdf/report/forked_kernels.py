@@ -93,6 +93,7 @@ def stand_in() -> NoReturn:
         try:
             connection.connect(os.environ[ADDRESS])
             request = {"arguments": sys.argv[1:], "folder": str(Path.cwd()), "environment": dict(os.environ)}
+            request["nice"] = os.getpriority(os.PRIO_PROCESS, 0)
             socket.send_fds(connection, [b" "], [0, 1, 2])
             connection.sendall(json.dumps(request).encode() + b"\n")
             kernel = int(connection.recv(20))
@@ -126,7 +127,7 @@ def _begin(connection: socket.socket) -> NoReturn:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
-    _surround(environment, request["folder"])
+    _surround(environment, request["folder"], request["nice"])
     _prepare_workers()  # before there are threads
     connection.sendall(str(os.getpid()).encode())
     sys.argv = ["kernel", "-f", *request["arguments"]]
@@ -134,11 +135,13 @@ def _begin(connection: socket.socket) -> NoReturn:
     sys.exit()
 
 
-def _surround(environment: dict[str, str], folder: str) -> None:
-    """Take over another process's environment and folder, and forget what belongs to this one alone."""
+def _surround(environment: dict[str, str], folder: str, nice: int) -> None:
+    """Take over another process's environment, folder and niceness, and forget what belongs to this one alone."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    with suppress(PermissionError):  # only root may be less nice again
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
     process.ORIGINAL_DIR = folder  # type: ignore[attr-defined]  # where multiprocessing starts workers
     paths = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     sys.path[1:1] = [path for path in paths if path not in sys.path]
