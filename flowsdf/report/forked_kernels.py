@@ -3,6 +3,7 @@
 python -m flowsdf.report.forked_kernels make chapters    # while the command runs, notebooks in it get such kernels
 """
 
+import gc
 import json
 import os
 import select
@@ -76,6 +77,7 @@ def serve(listening: int) -> None:
             connection, _ = listener.accept()
             for name in IMPORTED:
                 import_module(name)
+            gc.freeze()  # no fork looks for rubbish in what all share
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
             if not os.fork():
                 listener.close()
