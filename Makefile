@@ -22,7 +22,7 @@ SEEDS ?= 0 1 2 3 4
 COUNTS ?= 20 64 128
 
 .DEFAULT_GOAL := help
-.PHONY: help report chapters chapter evidence sweep book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
+.PHONY: help report pages chapters chapter evidence sweep book publish compare bench checkpoint encoder lab test check lint graphics $(CHAPTERS)
 
 help:  ## this list
 	@echo "make DOOR [PROFILE=smoke|laptop|thesis] [DATA=procedural|objaverse|path/to/meshes]"
@@ -30,8 +30,11 @@ help:  ## this list
 
 report: $(READY) graphics  ## run every chapter that is not up to date, then make the book
 	@$(PYTHON) -m flowsdf.report.estimate $(RUN)
-	@exec $(KERNELS) sh -c 'status=0; $(MAKE) --no-print-directory --keep-going chapters || status=1; \
-	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status'
+	@exec $(KERNELS) $(MAKE) --no-print-directory pages
+
+pages:
+	@status=0; $(MAKE) --no-print-directory --keep-going chapters || status=1; \
+	$(PYTHON) -m flowsdf.report.book $(RUN) || status=1; exit $$status
 
 chapter: $(READY) graphics  ## one notebook and what it depends on: make chapter CH=11_deepsdf
 	@$(if $(CH),,$(error CH is not set: make chapter CH=one of $(CHAPTERS)))exec $(KERNELS) $(MAKE) --no-print-directory $(CH)
