@@ -23,6 +23,7 @@ eikonal = 0.1
 unseen = 9
 meshes = 6
 mesh_epochs = 60
+mesh_nodes = 64
 seed = 0
 
 # %%
@@ -36,7 +37,7 @@ chapter = results.open_chapter("flow_sdf_stage1", globals())
 store = chapter.artifacts / "fits"
 solid = solids.training_solids(shapes, seed=seed)
 seen, rays = solids.render_solids(solid), rays_of(IMAGE_SIZE, solids.DEPTHS)
-real = mesh_solids.mesh_solids(chapter.places.source, chapter.artifacts, meshes, seed=seed)
+real = mesh_solids.mesh_solids(chapter.places.source, chapter.artifacts, meshes, nodes=mesh_nodes, seed=seed)
 real_seen = solids.render_solids(real)
 inputs = {"solids": f"{shapes} {seed}"}
 
@@ -97,11 +98,11 @@ jobs["meshes"] = fits.Job(
     {"meshes": mesh_solids.content_hash(real_seen), "start": f"width: {decoder_width}"},
 )
 fitted = fits.fit_all(jobs, store=store)
-of_meshes = fitted.pop("meshes").tensors
+of_meshes = flow_sdf.restore(fitted.pop("meshes").tensors)
 facts = fitted["full"].facts | {"shapes": shapes, "solids_seed": seed}
 checkpoint.write(chapter.artifacts / "cnn.safetensors", fitted["full"].tensors, facts)
 models = {name: flow_sdf.restore(fit.tensors) for name, fit in fitted.items()}
-codes = {name: flow_sdf.codes_of(fit.tensors, seen.images, seed=seed) for name, fit in fitted.items()}
+codes = {name: flow_sdf.codes_of(model, seen.images, seed=seed) for name, model in models.items()}
 fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in runs}
 
 # %%
@@ -188,7 +189,7 @@ results.say(
 # %%
 fresh = solids.solids(unseen, seed=seed + 1000)
 views = solids.render_solids(fresh)
-guessed = image_losses.looks(models["full"].decoder, flow_sdf.codes_of(fitted["full"].tensors, views.images, seed=seed))
+guessed = image_losses.looks(models["full"].decoder, flow_sdf.codes_of(models["full"], views.images, seed=seed))
 unknown = silhouettes.view_scores({"CNN, unseen solids": guessed}, fresh, rays, views.directions)
 results.save_table(
     chapter, silhouettes.by_angle(unknown), "unseen", caption="The same for solids held out of training."
@@ -203,7 +204,7 @@ results.record_metrics(chapter, {"unseen_mask_iou": float(unknown[unknown.angle 
 
 # %%
 codes = flow_sdf.codes_of(of_meshes, real_seen.images, seed=seed)
-guessed = image_losses.looks(flow_sdf.restore(of_meshes).decoder, codes)
+guessed = image_losses.looks(of_meshes.decoder, codes)
 scores = silhouettes.view_scores(
     {"CNN, meshes": guessed}, [s._replace(kind="mesh") for s in real], rays, real_seen.directions
 )

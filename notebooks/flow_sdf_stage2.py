@@ -41,7 +41,8 @@ store = chapter.artifacts / "fits"
 stage1, before = checkpoint.read(chapter.artifacts_of("flow_sdf_stage1") / "cnn.safetensors")
 solid = solids.training_solids(before["shapes"], seed=before["solids_seed"])
 seen, rays = solids.render_solids(solid), rays_of(IMAGE_SIZE, solids.DEPTHS)
-targets = flow_sdf.codes_of(stage1, seen.images, seed=seed)
+cnn = flow_sdf.restore(stage1)
+targets = flow_sdf.codes_of(cnn, seen.images, seed=seed)
 inputs = {"stage 1": before["fingerprint"]}
 
 # %% [markdown]
@@ -75,9 +76,9 @@ phase1 = fits.fit_all(jobs, store=store)
 first = phase1["scaled"]
 
 # %%
-of = {name: fit.tensors for name, fit in phase1.items()}
-near = {n: flow_sdf_checks.nearness(flow_sdf.codes_of(t, seen.images, seed=seed), targets) for n, t in of.items()}
-table = pd.DataFrame({"run": name, "noise std": float(of[name]["scale"]), **values} for name, values in near.items())
+of = {name: flow_sdf.restore(fit.tensors) for name, fit in phase1.items()}
+near = {n: flow_sdf_checks.nearness(flow_sdf.codes_of(m, seen.images, seed=seed), targets) for n, m in of.items()}
+table = pd.DataFrame({"run": name, "noise std": float(of[name].scale), **values} for name, values in near.items())
 results.save_table(chapter, table, "noise", caption="Codes from noise, against the codes of the CNN.")
 by = table.set_index("run")
 results.record_metrics(
@@ -123,10 +124,9 @@ jobs = {"phase 2": fits.Job(flow_sdf.fit_through_images, (first.tensors, *seen),
 jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, steps=flow_steps, inputs=inputs)
 tuned, double = fits.fit_all(jobs, store=store).values()
 checkpoint.write(chapter.artifacts / "flow.safetensors", tuned.tensors, tuned.facts | {"solids": before["shapes"]})
-stages = {"CNN": stage1, "flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors}
-codes = {name: flow_sdf.codes_of(t, seen.images, seed=seed) for name, t in stages.items()}
-models = {name: flow_sdf.restore(t) for name, t in stages.items()}
-fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in stages}
+models = {"CNN": cnn, "flow, phase 1": of["scaled"], "flow, phase 2": flow_sdf.restore(tuned.tensors)}
+codes = {name: flow_sdf.codes_of(model, seen.images, seed=seed) for name, model in models.items()}
+fields = {name: image_losses.looks(models[name].decoder, codes[name]) for name in models}
 same = flow_sdf_checks.same_decoder
 results.record_metrics(
     chapter,
@@ -136,7 +136,7 @@ results.record_metrics(
 
 # %%
 table = silhouettes.training_views(fields, solid, seen, rays, temperature)
-table["seconds to a code"] = [flow_sdf_checks.inference_seconds(stages[name], seen.images[:1]) for name in fields]
+table["seconds to a code"] = [flow_sdf_checks.inference_seconds(model, seen.images[:1]) for model in models.values()]
 caption = "Training views: losses at the same temperature, and time to a code."
 results.save_table(chapter, table, "stages", caption=caption)
 by = table.set_index("run")
@@ -195,7 +195,7 @@ if steps:
 
 # %%
 view = (rays, seen.directions[-4], seen.inside[-4])
-drawn = {"flow, phase 1": first.tensors, "flow, phase 2": tuned.tensors, "CNN": stage1, "two codes": double.tensors}
+drawn = models | {"two codes": flow_sdf.restore(double.tensors)}
 sampled = flow_sdf_checks.sampled(drawn, image, samples, seed=seed)
 between = dict.fromkeys(drawn, flow_sdf_checks.spread(targets)) | {"two codes": flow_sdf_checks.spread(pair)}
 table = flow_sdf_checks.sample_table(sampled, drawn, *view, between)

@@ -69,7 +69,7 @@ by_distance = fitted.pop("distances")
 tensors = {"CNN, silhouettes": cnn, "flow, silhouettes": fitted["without"].tensors}
 tensors |= {"flow, shading": fitted["with shading"].tensors, "CNN, distances": by_distance.tensors}
 models = {name: flow_sdf.restore(t).requires_grad_(False) for name, t in tensors.items()}
-codes = {name: flow_sdf.codes_of(t, seen.images, seed=seed) for name, t in tensors.items()}
+codes = {name: flow_sdf.codes_of(model, seen.images, seed=seed) for name, model in models.items()}
 
 # %%
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})

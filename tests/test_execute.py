@@ -15,6 +15,7 @@ import toy_report
 
 from flowsdf.data import executor_processes
 from flowsdf.report.freshness import fresh, imported, inputs, read_json, sources
+from flowsdf.report.kernel import studies_of
 from flowsdf.report.places import Places
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +102,15 @@ def test_workers_are_made_ready_while_a_notebook_imports(report: Path) -> None:
         words = [word for helper in helpers for word in helper.cmdline()]
         process.send_signal(signal.SIGTERM)
     assert any("forkserver" in word or "serve(" in word for word in words)  # the latter of a forked kernel
+
+
+def test_the_studies_of_a_notebook_are_known_by_module() -> None:
+    text = "from flowsdf.studies import one, two as second\nfrom flowsdf.studies import (\n    three,\n    four,\n)\n"
+    assert studies_of(text) == [f"flowsdf.studies.{name}" for name in ("one", "two", "three", "four")]
+    for notebook in (ROOT / "notebooks").glob("*.py"):
+        for module in studies_of(notebook.read_text("utf-8")):
+            assert (ROOT / (module.replace(".", "/") + ".py")).is_file()
+    assert studies_of((ROOT / "notebooks" / "99_ledger.py").read_text("utf-8")) == []
 
 
 def test_seeds_share_what_no_seed_changes(report: Path) -> None:

@@ -198,6 +198,15 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     wait_for(lambda: [pid for pid in pids if not Path(f"/proc/{pid}/cmdline").exists() or gone(pid)], 2)
 
 
+@pytest.mark.skipif(not executor_processes.FORKED, reason="other systems spawn their workers")
+def test_workers_have_imported_what_is_named(monkeypatch):
+    executor_processes.end_processes()
+    monkeypatch.setenv(executor_processes.WORKERS_IMPORT, "flowsdf.studies.solids flowsdf.studies.not_there")
+    found = run_tasks(eval, ["'flowsdf.studies.solids' in __import__('sys').modules"], label="imported")
+    executor_processes.end_processes()
+    assert found == [True]
+
+
 def gone(pid):
     return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] == "Z"
 

@@ -32,7 +32,8 @@ def test_an_untrained_decoder_is_about_a_sphere(seen: solids.Renders, sphere: bo
     around = torch.nn.functional.normalize(torch.randn(3, 500, 3, generator=random), dim=-1)
     for seed in range(3):
         tensors = flow_sdf.untrained(seen.images, sphere=sphere, width=256, seed=seed)
-        decoder, codes = flow_sdf.restore(tensors).decoder, flow_sdf.codes_of(tensors, seen.images, seed=0)
+        model = flow_sdf.restore(tensors)
+        decoder, codes = model.decoder, flow_sdf.codes_of(model, seen.images, seed=0)
         within, on, beyond = (decoder(codes, radius * around) for radius in (0.1, flow_sdf.START_RADIUS, 0.8))
         assert (bool((within < 0).all() and (beyond > 0.1).all()) and abs(on.mean().item()) < 0.02) == sphere
 
@@ -48,7 +49,8 @@ def test_training_starts_as_a_sphere_and_gets_better(seen: solids.Renders, start
     assert facts["steps"] == 75
     scores = []
     for fit in (start, tensors):
-        fields = image_losses.looks(flow_sdf.restore(fit).decoder, flow_sdf.codes_of(fit, seen.images, seed=0))
+        model = flow_sdf.restore(fit)
+        fields = image_losses.looks(model.decoder, flow_sdf.codes_of(model, seen.images, seed=0))
         scores.append(silhouettes.mask_ious(silhouettes.masks_of(fields, RAYS, seen.directions), seen.inside).mean())
     assert 0.2 < scores[0] < 0.75 < scores[1]
 

@@ -79,10 +79,11 @@ def test_gradients_reach_all_parts_and_decoders_are_told_apart(seen: solids.Rend
     assert min(norms[part] for part in flow_sdf_checks.PARTS) > 0
     other = flow | {"decoder.out.bias": flow["decoder.out.bias"] + 1}
     assert flow_sdf_checks.same_decoder(flow, dict(flow)) == 1 and flow_sdf_checks.same_decoder(flow, other) == 0
-    one, again = (flow_sdf_checks.sampled({"flow": flow}, seen.images[0], 3, seed=0) for _ in range(2))
+    model = flow_sdf.restore(flow)
+    one, again = (flow_sdf_checks.sampled({"flow": model}, seen.images[0], 3, seed=0) for _ in range(2))
     assert torch.equal(one["flow"], again["flow"]) and flow_sdf_checks.spread(one["flow"]) > 0
     assert not torch.equal(one["flow"], one["flow, half covered"])
-    assert flow_sdf_checks.inference_seconds(flow, seen.images[:1], rounds=2) > 0
+    assert flow_sdf_checks.inference_seconds(model, seen.images[:1], rounds=2) > 0
 
 
 def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) -> None:
@@ -91,7 +92,7 @@ def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) 
     start = flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
     job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=250, inputs={})
     flow, _ = flow_sdf.fit_flow(*job.data, folder=None, **job.parameters)
-    codes = flow_sdf_checks.sampled({"flow": flow}, seen.images[0], 64, seed=0)["flow"]
+    codes = flow_sdf_checks.sampled({"flow": flow_sdf.restore(flow)}, seen.images[0], 64, seed=0)["flow"]
     assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8
     assert flow_sdf_checks.spread(codes) > 0.5 * flow_sdf_checks.spread(targets)
 

@@ -65,8 +65,8 @@ def test_look_alikes_are_told_apart_by_their_relief() -> None:
 
 def test_the_front_of_a_decoder_is_where_its_field_is_zero_and_its_normals_are_the_slope() -> None:
     seen = solids.render_solids(solids.lookalikes())
-    start = flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
-    decoder, codes = flow_sdf.restore(start).decoder, flow_sdf.codes_of(start, seen.images[:1], seed=0)
+    model = flow_sdf.restore(flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0))
+    decoder, codes = model.decoder, flow_sdf.codes_of(model, seen.images[:1], seed=0)
     (front,) = solid_errors.fronts(decoder, codes, RAYS, DIRECTIONS)
     (points,), step = seen_from(RAYS, DIRECTIONS.numpy()), 1e-3
     along = torch.nn.functional.normalize(points[:, -1] - points[:, 0], dim=1)

@@ -16,6 +16,7 @@ _WORKER_ENVIRONMENT = KEPT_MEMORY | dict.fromkeys(
 )
 _WORKER_ENVIRONMENT |= {"IGL_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}  # llvmpipe's 0: render in the caller's thread
 FORKED = sys.platform == "linux"  # elsewhere the systems' own libraries do not stand it
+WORKERS_IMPORT = "FLOWSDF_WORKERS_IMPORT"  # the environment variable of what workers will need besides
 SLOW_IMPORTS = ["torch", "torch._dynamo", "trimesh", "scipy.stats", "pandas"]  # optimizers import the second
 _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, with its surroundings
 
@@ -64,7 +65,7 @@ def prepare_workers() -> None:
     """Start the process that forks workers, if it does not run: what takes them seconds to import, it imports once."""
     if FORKED:
         with _worker_environment():
-            forkserver.set_forkserver_preload(SLOW_IMPORTS)
+            forkserver.set_forkserver_preload([*SLOW_IMPORTS, *os.environ.get(WORKERS_IMPORT, "").split()])
             forkserver.ensure_running()
 
 

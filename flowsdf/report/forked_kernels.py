@@ -24,7 +24,8 @@ from typing import Any, NoReturn
 from flowsdf.data.executor_processes import FORKED, KEPT_MEMORY, SLOW_IMPORTS, prepare_workers
 
 ADDRESS = "FLOWSDF_KERNELS"  # the environment variable that says where kernels are to be had
-IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure", "transformers")
+IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure")
+LATER = ("transformers",)  # few chapters need it: the first kernel does not wait
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 107  # bytes of a socket's name
 POLLED = 1.0  # seconds between looks at whether the process that wanted a kernel is still there
@@ -79,10 +80,19 @@ def serve(listening: int) -> None:
                 import_module(name)
             gc.freeze()  # no fork looks for rubbish in what all share
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
-            if not os.fork():
+            wanted = connection.recv(1, socket.MSG_PEEK)
+            if wanted and not os.fork():
                 listener.close()
                 _begin(connection)
             connection.close()
+            for name in LATER if wanted else ():
+                import_module(name)
+
+
+def expect() -> None:
+    """Let what forks kernels begin to import, where there is one: a kernel will be wanted soon."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(os.environ.get(ADDRESS, ""))
 
 
 def stand_in() -> NoReturn:

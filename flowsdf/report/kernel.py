@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -11,14 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from flowsdf.data.executor_processes import KEPT_MEMORY
+from flowsdf.data.executor_processes import KEPT_MEMORY, WORKERS_IMPORT
 from flowsdf.data.faults import Failed
-from flowsdf.report.forked_kernels import write_kernelspec
+from flowsdf.report.forked_kernels import expect, write_kernelspec
 from flowsdf.report.places import Places
 
 Result = TypeVar("Result")
 
-STUDIES = "from flowsdf.studies"  # imported by notebooks that may want workers: these are made ready meanwhile
+STUDIES = re.compile(r"^from (flowsdf\.studies) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 UNUSED = ("rfc3987_syntax", "jupytext.sync_contentsmanager", "jupytext.async_contentsmanager")  # 2 s to import
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
@@ -26,6 +27,7 @@ GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, befo
 
 def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: Path, timeout: int) -> None:
     """Convert the percent notebook and execute it by papermill in a fresh kernel; Failed says how it ended."""
+    expect()
     for name in UNUSED:
         sys.modules.setdefault(name, None)
     import jupytext
@@ -34,7 +36,9 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        private_jupyter(Path(scratch), begin=PREPARE if STUDIES in where.notebook(chapter).read_text("utf-8") else "")
+        studies = studies_of(where.notebook(chapter).read_text("utf-8"))
+        private_jupyter(Path(scratch), begin=PREPARE if studies else "")
+        os.environ[WORKERS_IMPORT] = " ".join(studies)
         notebook = jupytext.read(where.notebook(chapter), fmt="py:percent")
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         source = Path(scratch) / f"{chapter}.ipynb"
@@ -53,6 +57,17 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
             raise Failed("the kernel died (killed, or out of memory)") from None
         except OSError as error:
             raise Failed(f"{error.filename or output.name}: {error.strerror or error}") from None
+
+
+def studies_of(notebook: str) -> list[str]:
+    """The studies that a notebook imports: it may want workers, which are made ready meanwhile and need them too."""
+    found = STUDIES.findall(notebook)
+    return [
+        f"{package}.{name.split()[0]}"
+        for package, *names in found
+        for name in "".join(names).split(",")
+        if name.strip()
+    ]
 
 
 def private_jupyter(scratch: Path, *, begin: str = "") -> None:

@@ -36,11 +36,11 @@ def restore(tensors: Tensors) -> CnnShapes | FlowShapes:
     return model.eval()
 
 
-def codes_of(tensors: Tensors, images: Float[Tensor, "s 3 64 64"], *, seed: int) -> Float[Tensor, "s 128"]:
+def codes_of(model: CnnShapes | FlowShapes, images: Float[Tensor, "s 3 64 64"], *, seed: int) -> Float[Tensor, "s 128"]:
     """The codes of images; a flow's from the noise of ``seed``."""
     noise = torch.randn(len(images), CODE_DIM, generator=generator_at(seed + CODE_SEED, 0))
     with torch.no_grad():
-        return restore(tensors).codes(images, noise)
+        return model.codes(images, noise)
 
 
 def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, width: int, seed: int) -> Tensors:

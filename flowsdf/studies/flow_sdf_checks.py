@@ -62,10 +62,9 @@ def gradient_norms(
     return norms | {"forward": between - began, "backward": ended - between}
 
 
-def inference_seconds(tensors: Tensors, image: Float[Tensor, "1 3 64 64"], *, rounds: int = 30) -> float:
+def inference_seconds(model: CnnShapes | FlowShapes, image: Float[Tensor, "1 3 64 64"], *, rounds: int = 30) -> float:
     """The median time from one image to its code."""
-    model, noise = restore(tensors), torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 1))
-    seconds = []
+    noise, seconds = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 1)), []
     with torch.inference_mode():
         for _ in range(rounds):
             began = time.perf_counter()
@@ -75,14 +74,14 @@ def inference_seconds(tensors: Tensors, image: Float[Tensor, "1 3 64 64"], *, ro
 
 
 def sampled(
-    runs: Mapping[str, Tensors], image: Float[Tensor, "3 64 64"], count: int, *, seed: int
+    models: Mapping[str, CnnShapes | FlowShapes], image: Float[Tensor, "3 64 64"], count: int, *, seed: int
 ) -> dict[str, Float[Tensor, "n 128"]]:
-    """``count`` codes of each run for one image, each from its own noise, and as many with half of it covered."""
+    """``count`` codes of each model for one image, each from its own noise, and as many with half of it covered."""
     seen = {"": image, COVERED: image * (torch.arange(image.shape[-1]) < image.shape[-1] // 2)}
     return {
-        name + how: codes_of(tensors, picture.expand(count, -1, -1, -1), seed=seed + SAMPLE_SEED)
+        name + how: codes_of(model, picture.expand(count, -1, -1, -1), seed=seed + SAMPLE_SEED)
         for how, picture in seen.items()
-        for name, tensors in runs.items()
+        for name, model in models.items()
     }
 
 
@@ -107,7 +106,7 @@ def share_of_first(codes: Float[Tensor, "n d"], targets: Float[Tensor, "2 d"]) -
 
 def sample_table(
     drawn: Mapping[str, Float[Tensor, "n 128"]],
-    runs: Mapping[str, Tensors],
+    models: Mapping[str, CnnShapes | FlowShapes],
     rays: Rays,
     direction: Float[Tensor, "3"],
     inside: Bool[Tensor, " r"],
@@ -117,7 +116,7 @@ def sample_table(
     rows = []
     for name, codes in drawn.items():
         run, drawn_of = name.removesuffix(COVERED), codes[:DRAWN]
-        masks = masks_of(looks(restore(runs[run]).decoder, drawn_of), rays, direction.expand(len(drawn_of), 3))
+        masks = masks_of(looks(models[run].decoder, drawn_of), rays, direction.expand(len(drawn_of), 3))
         agreement = mask_ious(masks, inside.expand(len(drawn_of), -1)).mean()
         rows.append({"run": name, "spread": spread(codes) / between[run], "agreement": float(agreement)})
     return pd.DataFrame(rows)
@@ -144,11 +143,14 @@ def refinement(
 
 
 def walks(
-    runs: Mapping[str, Tensors], shapes: Mapping[str, int], seen: Renders, targets: Float[Tensor, "s 128"], rays: Rays
+    models: Mapping[str, FlowShapes],
+    shapes: Mapping[str, int],
+    seen: Renders,
+    targets: Float[Tensor, "s 128"],
+    rays: Rays,
 ) -> tuple[dict[str, dict[str, dict[str, np.ndarray]]], dict[str, np.ndarray]]:
-    """For some shapes, named with their numbers: the way of every run from one noise, and the true silhouette."""
+    """For some shapes, named with their numbers: the way of every model from one noise, and the true silhouette."""
     noise = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 3))
-    models = {run: restore(tensors) for run, tensors in runs.items()}
     ways = {
         name: {run: walk(m, seen.images[i], targets[i], noise, rays, seen.directions[i]) for run, m in models.items()}
         for name, i in shapes.items()
@@ -157,7 +159,7 @@ def walks(
 
 
 def walk(
-    model: CnnShapes | FlowShapes,
+    model: FlowShapes,
     image: Float[Tensor, "3 64 64"],
     target: Float[Tensor, " 128"],
     noise: Float[Tensor, "1 128"],
@@ -169,7 +171,6 @@ def walk(
     ``towards`` is how far it has gone along the straight line to the target, and last the length of that line;
     ``aside`` how far it is off the line; ``cosine`` that to the target; ``masks`` the silhouettes (k, h, w).
     """
-    assert isinstance(model, FlowShapes)
     with torch.no_grad():
         codes = torch.cat(model.path(image[None], noise))
     line = target - codes[0]

@@ -18,18 +18,17 @@ from flowsdf.geometry.watertight import watertight
 from flowsdf.studies.dataset import open_source
 from flowsdf.studies.solids import Renders, Solid, random_directions
 
-NODES = 64  # along each edge of the cube, between which distances are interpolated
 MOST_SHEET = 0.5  # of a mesh's area
 
 
-def mesh_solids(source: str, folder: Path, count: int, *, seed: int) -> list[Solid]:
-    """``count`` meshes of a source, closed, each with a camera of its own.
+def mesh_solids(source: str, folder: Path, count: int, *, nodes: int, seed: int) -> list[Solid]:
+    """``count`` meshes of a source, closed, each with a camera of its own, known at ``nodes`` along each edge.
 
     Those that cannot be closed, or are mostly sheets, which fall between the nodes, are left out. ``folder`` takes what
     a built-in source writes. Raises Failed when none is left.
     """
     shapes = open_source(source, folder, training=count, held_out=0, held_out_categories=0, most=count)[:count]
-    tasks = [(shape.path, folder_of(shapes, folder)) for shape in shapes]
+    tasks = [(shape.path, folder_of(shapes, folder), nodes) for shape in shapes]
     directions = random_directions(len(shapes), seed=seed)
     found = [
         Solid(shape.category, interpolated(grid), direction)
@@ -41,15 +40,16 @@ def mesh_solids(source: str, folder: Path, count: int, *, seed: int) -> list[Sol
     return found
 
 
-def _closed(task: tuple[Path, Path]) -> Float[np.ndarray, "n n n"]:
-    mesh, _, _ = normalise(read_limited(*task))
-    closed = watertight(mesh)
+def _closed(task: tuple[Path, Path, int]) -> Float[np.ndarray, "n n n"]:
+    path, within, nodes = task
+    mesh, _, _ = normalise(read_limited(path, within))
+    closed = watertight(mesh, resolution=2 * nodes)
     if not len(closed.mesh.faces) or closed.sheet_share >= MOST_SHEET:
         raise Rejected("no_solid", "closing the mesh leaves nothing, or sheets")
-    return distances(closed.mesh)
+    return distances(closed.mesh, nodes=nodes)
 
 
-def distances(mesh: Mesh, *, nodes: int = NODES) -> Float[np.ndarray, "n n n"]:
+def distances(mesh: Mesh, *, nodes: int) -> Float[np.ndarray, "n n n"]:
     """The exact distance to a closed mesh at the nodes of a grid on the cube."""
     ticks = np.linspace(-1, 1, nodes)
     at = np.stack(np.meshgrid(ticks, ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 3)
