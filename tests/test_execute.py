@@ -247,11 +247,12 @@ def test_a_parameter_is_a_value_not_code(report: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_leaves_no_orphan(tmp_path: Path, number: int, code: int) -> None:
-    root = toy_report.make(tmp_path)
+def test_a_stopped_run_leaves_no_orphan_and_no_temporary_file(tmp_path: Path, number: int, code: int) -> None:
+    root, words = toy_report.make(tmp_path / "report"), toy_report.command("execute", "00_first")
     mode(root, "sleep")
-    words = toy_report.command("execute", "00_first")
-    with subprocess.Popen(words, cwd=root, env=toy_report.environment(root), stderr=subprocess.DEVNULL) as process:
+    (tmp_path / "tmp").mkdir()
+    around = toy_report.environment(root) | {"TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(words, cwd=root, env=around, stderr=subprocess.DEVNULL) as process:
         kernel, deadline = kernel_asleep(root), time.time() + 120
         process.send_signal(number)
         assert process.wait(60) == code
@@ -259,6 +260,7 @@ def test_a_stopped_run_leaves_no_orphan(tmp_path: Path, number: int, code: int) 
         assert time.time() < deadline, "the kernel outlives the run"
         time.sleep(0.2)
     assert not (root / "reports" / "smoke" / "00_first" / "run.json").exists()
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 @pytest.mark.parametrize(("held", "refused"), [("00_first", True), ("99_second", False)])

@@ -45,6 +45,7 @@ def test_words_follow_the_numbers(tmp_path: Path) -> None:
     (tmp_path / "run" / "00_a" / "metrics.json").write_text('{"x": 0.5}')
     (told,) = findings(tmp_path, tmp_path / "run", ledger="there").values()
     assert told == "**No, b 0.5.** 0.50" and lead(told) == "No, b 0.5."
+    assert lead("Of 3. **All** of them.") == "Of 3."
 
 
 def test_every_chapter_has_a_finding_without_typed_numbers() -> None:

@@ -1,7 +1,9 @@
 """A report of two small chapters in a folder of its own, for the tests of the engine."""
 
+import atexit
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -133,6 +135,7 @@ def run(root: Path, module: str, *words: str) -> subprocess.CompletedProcess[str
 def finished() -> Path:
     """A report whose two chapters have run, once per test session; tests copy it before they change it."""
     root = make(Path(tempfile.mkdtemp(prefix="flowsdf-report-")))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
     for words in (["00_first"], ["99_second", "--after", "00_first", "params/claims.yaml"]):
         done = run(root, "execute", *words)
         assert done.returncode == 0, done.stderr

@@ -76,8 +76,8 @@ def _filled(paragraph: str, metrics: dict[str, Any]) -> str:
 
 
 def lead(text: str) -> str:
-    """The sentence in bold that a finding begins with."""
-    return text[2:].partition("**")[0]
+    """The sentence in bold that a finding begins with; where a run lacks its numbers, the first one."""
+    return text.split("**")[1] if text.startswith("**") else text.partition(". ")[0].removesuffix(".") + "."
 
 
 def _verdicts(results: Path, chapter: str, ledger: str) -> list[str]:

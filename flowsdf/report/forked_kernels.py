@@ -25,7 +25,6 @@ from flowsdf.data.executor_processes import FORKED, KEPT_MEMORY, SLOW_IMPORTS, p
 
 ADDRESS = "FLOWSDF_KERNELS"  # the environment variable that says where kernels are to be had
 IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure")
-LATER = ("transformers",)  # few chapters need it: the first kernel does not wait
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 LONGEST = 107  # bytes of a socket's name
 POLLED = 1.0  # seconds between looks at whether the process that wanted a kernel is still there
@@ -80,13 +79,10 @@ def serve(listening: int) -> None:
                 import_module(name)
             gc.freeze()  # no fork looks for rubbish in what all share
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how kernels ended
-            wanted = connection.recv(1, socket.MSG_PEEK)
-            if wanted and not os.fork():
+            if connection.recv(1, socket.MSG_PEEK) and not os.fork():
                 listener.close()
                 _begin(connection)
             connection.close()
-            for name in LATER if wanted else ():
-                import_module(name)
 
 
 def expect() -> None:

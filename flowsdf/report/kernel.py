@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 import tempfile
@@ -22,6 +23,7 @@ Result = TypeVar("Result")
 STUDIES = re.compile(r"^from (flowsdf\.studies) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 UNUSED = ("rfc3987_syntax", "jupytext.sync_contentsmanager", "jupytext.async_contentsmanager")  # 2 s to import
+_scratch: list[str] = []  # of notebooks that run, for whoever stops them
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
 
@@ -36,6 +38,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+        _scratch.append(scratch)
         studies = studies_of(where.notebook(chapter).read_text("utf-8"))
         private_jupyter(Path(scratch), begin=PREPARE if studies else "")
         os.environ[WORKERS_IMPORT] = " ".join(studies)
@@ -47,6 +50,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
         settings["start_timeout"] = 600  # the first kernel of a report imports for all
         settings["shutdown_kernel"] = "immediate"  # asked to end, it waits 2.5 s for helpers that do not heed it
         streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
+        usual, tempfile.tempdir = tempfile.tempdir, os.environ["TMPDIR"]  # Jupyter leaves a file there if it is killed
         try:
             papermill.execute_notebook(str(source), str(output), kernel_name="python3", **settings, **streams)
         except PapermillException as error:
@@ -57,6 +61,8 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
             raise Failed("the kernel died (killed, or out of memory)") from None
         except OSError as error:
             raise Failed(f"{error.filename or output.name}: {error.strerror or error}") from None
+        finally:
+            tempfile.tempdir = usual
 
 
 def studies_of(notebook: str) -> list[str]:
@@ -126,6 +132,8 @@ def stop(number: int, _frame: Any = None) -> NoReturn:
     psutil.wait_procs(family, timeout=GRACE)
     for child in {*family, *psutil.Process().children(recursive=True)}:
         send(child, signal.SIGKILL)
+    for folder in _scratch:
+        shutil.rmtree(folder, ignore_errors=True)
     print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
     os._exit(128 + number)
 
