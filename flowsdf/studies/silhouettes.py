@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.conventions import Field
+from flowsdf.data.executor import side_by_side
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.evaluation.scores import iou
 from flowsdf.geometry import implicit
@@ -27,10 +28,12 @@ def masks_of(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor,
 
     All directions of a field share one look at its grid.
     """
-    found = [
-        search(f, at, settled=_sign_known)[1] < 0 for f, at in zip(fields, _samples(rays, directions), strict=True)
-    ]
-    return torch.stack(found).reshape(*directions.shape[:-1], -1)
+
+    def seen(task: tuple[TorchField, Float[Tensor, "n d 3"]]) -> Bool[Tensor, " n"]:
+        return search(*task, settled=_sign_known)[1] < 0
+
+    found = side_by_side(seen, list(zip(fields, _samples(rays, directions), strict=True)))
+    return torch.stack(list(found)).reshape(*directions.shape[:-1], -1)
 
 
 def true_masks(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Bool[Tensor, "s *a r"]:

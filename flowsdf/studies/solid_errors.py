@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
+from flowsdf.data.executor import side_by_side
 from flowsdf.evaluation.scores import score, truth_samples
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
@@ -103,11 +104,16 @@ def solid_scores(
     volume_points: int,
 ) -> pd.DataFrame:
     """One line per row and shape: the scores of the protocol against the exact solid."""
-    counts, lines = {"surface_points": surface_points, "volume_points": volume_points}, []
-    for number, shape in enumerate(progress(shapes, "solids", len(shapes))):
+    counts = {"surface_points": surface_points, "volume_points": volume_points}
+
+    def lines(number: int) -> list[dict]:
+        shape = shapes[number]
         surface = extract(shape.field, resolution)
-        truth = truth_samples(surface.mesh, lambda p, f=shape.field: f(p) < 0, seed=number, **counts)
+        truth = truth_samples(surface.mesh, lambda points: shape.field(points) < 0, seed=number, **counts)
         answers: dict[str, Surface] = {name: extract(of[number], resolution) for name, of in rows.items()}
-        for name, answer in (answers | {"floor": surface}).items():
-            lines.append({"row": name, "shape": number, "kind": shape.kind} | score(answer, truth, seed=number))
-    return pd.DataFrame(lines)
+        answers |= {"floor": surface}
+        named = {"shape": number, "kind": shape.kind}
+        return [{"row": name} | named | score(answer, truth, seed=number) for name, answer in answers.items()]
+
+    scored = progress(side_by_side(lines, range(len(shapes))), "solids", len(shapes))
+    return pd.DataFrame(line for of in scored for line in of)

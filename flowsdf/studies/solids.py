@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from flowsdf.conventions import Field, Points
+from flowsdf.data.executor import side_by_side
 from flowsdf.geometry import implicit
 from flowsdf.geometry.render import Rays, TorchField, lambertian, rays_of, search, seen_from, trace
 from flowsdf.models.flow_sdf import IMAGE_SIZE
@@ -134,8 +135,8 @@ def exact_normals(field: Callable[[Points], np.ndarray], points: Float[Tensor, "
 
 def least_distances(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s r"]:
     """The smallest distance on each ray, of each field from its own direction."""
-    points = seen_from(rays, directions.numpy())
-    return torch.stack([search(f, at)[1] for f, at in zip(fields, points, strict=True)])
+    tasks = list(zip(fields, seen_from(rays, directions.numpy()), strict=True))
+    return torch.stack(list(side_by_side(lambda task: search(*task)[1], tasks)))
 
 
 def turned(directions: Float[Tensor, "s 3"], degrees: float) -> Float[Tensor, "s 3"]:
