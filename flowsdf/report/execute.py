@@ -15,10 +15,10 @@ from typing import Any
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
-from flowsdf.report.kernel import run_notebook, stoppable
 from flowsdf.report.parameters import parameters
 from flowsdf.report.places import Places, places
 from flowsdf.report.prose import check_prose
+from flowsdf.report.stopping import stoppable
 
 
 def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, force: bool = False) -> bool:
@@ -89,6 +89,8 @@ def execute(
     where: Places, chapter: str, values: dict[str, Any], *, folder: Path, timeout: int, seal: dict[str, Any]
 ) -> None:
     """Run the notebook into a folder beside ``folder``; swap them on success, note the failure there otherwise."""
+    from flowsdf.report.kernel import run_notebook  # heavy, and of no use where nothing is to be done
+
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()

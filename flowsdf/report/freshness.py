@@ -54,26 +54,24 @@ def imported(source: str, package: str) -> set[str]:
     return found
 
 
-def module_file(root: Path, name: str) -> Path | None:
-    """The file of a dotted module name below the root, if there is one."""
-    path = root.joinpath(*name.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
 def sources(root: Path, source: str, library: str = "flowsdf") -> dict[str, str]:
     """The hash of every file of the library that a text imports, directly or not, and of the data files beside them."""
-    waiting, files = imported(source, ""), set[Path]()
+    there = {
+        Path(base, name).relative_to(root).as_posix() for base, _, names in os.walk(root / library) for name in names
+    }
+    waiting, files = imported(source, ""), dict[str, bytes]()
     while waiting:
         name = waiting.pop()
-        path = module_file(root, name) if name.split(".")[0] == library else None
-        if path is None or path in files:
-            continue
-        files.add(path)
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        waiting |= imported(path.read_text(encoding="utf-8"), package) | {package}
-    beside = {path for file in files for path in file.parent.iterdir() if path.suffix in BESIDE}
-    return {str(path.relative_to(root)): digest(path.read_bytes()) for path in sorted(files | beside)}
+        path = name.replace(".", "/")
+        file = next((file for file in (f"{path}.py", f"{path}/__init__.py") if file in there), "")
+        if file and file not in files:
+            files[file] = (root / file).read_bytes()
+            package = name if file.endswith("__init__.py") else name.rpartition(".")[0]
+            waiting |= imported(files[file].decode(), package) | {package}
+    folders = {file.rpartition("/")[0] for file in files}
+    beside = [file for file in there if file.endswith(BESIDE) and file.rpartition("/")[0] in folders]
+    files |= {file: (root / file).read_bytes() for file in beside}
+    return {file: digest(files[file]) for file in sorted(files)}
 
 
 def listing(folder: Path) -> str:

@@ -1,30 +1,21 @@
-"""One notebook in one fresh kernel: started clean, its end put in a line, nothing left behind when stopped."""
+"""One notebook in one fresh kernel: started clean, its end put in a line."""
 
-import contextlib
 import os
 import re
-import shutil
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from flowsdf.data.executor_processes import KEPT_MEMORY, WORKERS_IMPORT
 from flowsdf.data.faults import Failed
 from flowsdf.report.forked_kernels import expect, write_kernelspec
 from flowsdf.report.places import Places
-
-Result = TypeVar("Result")
+from flowsdf.report.stopping import scratch_folders
 
 STUDIES = re.compile(r"^from (flowsdf\.studies) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 UNUSED = ("rfc3987_syntax", "jupytext.sync_contentsmanager", "jupytext.async_contentsmanager")  # 2 s to import
-_scratch: list[str] = []  # of notebooks that run, for whoever stops them
-GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
 
 
 def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: Path, timeout: int) -> None:
@@ -38,7 +29,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        _scratch.append(scratch)
+        scratch_folders.append(scratch)
         studies = studies_of(where.notebook(chapter).read_text("utf-8"))
         private_jupyter(Path(scratch), begin=PREPARE if studies else "")
         os.environ[WORKERS_IMPORT] = " ".join(studies)
@@ -108,39 +99,3 @@ def last_line(error: Exception) -> str:
     name, value = getattr(error, "ename", ""), getattr(error, "evalue", "") or str(error)
     line = value.strip().splitlines()[-1] if value.strip() else ""
     return line if name in ("Failed", "") else f"{name}: {line}"
-
-
-def stoppable(job: Callable[[], Result]) -> Result:
-    """What ``job`` returns, while Ctrl-C and SIGTERM ``stop`` it at any moment."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    with ThreadPoolExecutor(1) as thread:  # a main thread that only waits can always answer a signal
-        future, ended = thread.submit(job), threading.Event()
-        future.add_done_callback(lambda _: ended.set())
-        while not ended.wait(0.5):
-            pass
-        return future.result()
-
-
-def stop(number: int, _frame: Any = None) -> NoReturn:
-    """End at once on Ctrl-C or SIGTERM: interrupt the kernel, then kill everything below this process."""
-    import psutil
-
-    family = psutil.Process().children(recursive=True)
-    for child in family:
-        send(child, signal.SIGINT)
-    psutil.wait_procs(family, timeout=GRACE)
-    for child in {*family, *psutil.Process().children(recursive=True)}:
-        send(child, signal.SIGKILL)
-    for folder in _scratch:
-        shutil.rmtree(folder, ignore_errors=True)
-    print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
-    os._exit(128 + number)
-
-
-def send(process: Any, number: int) -> None:
-    """Send a signal to a process that may have gone."""
-    import psutil
-
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)

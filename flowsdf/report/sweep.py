@@ -24,10 +24,10 @@ from flowsdf.data.faults import Failed, Rejected
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.execute import execute, locked
 from flowsdf.report.freshness import digest_json, fresh, inputs, read_json
-from flowsdf.report.kernel import stoppable
 from flowsdf.report.parameters import check, declared, load_yaml, parameters
 from flowsdf.report.places import Places, places
 from flowsdf.report.results import write, write_json
+from flowsdf.report.stopping import stoppable
 
 CHAPTER, DATA = "13_generalisation", "00_data"
 KEPT = ["row", "shape", "category", "split", "iou", "chamfer_l1", "f_005", "failed"]  # of a cell's table of scores
