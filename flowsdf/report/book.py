@@ -94,6 +94,7 @@ def problems(where: Places, results: Path) -> list[str]:
     ledger = read_json(results / "ledger.json")
     forged = bool(ledger) and ledger.get("seal") != digest_json({k: v for k, v in ledger.items() if k != "seal"})
     found = ["ledger.json was edited by hand; make chapter CH=99_ledger"] if forged else []
+    asked = exhibits(where)
     for chapter in chapters(where.root):
         folder = results / chapter
         failure, run = read_json(folder / "failure.json"), read_json(folder / "run.json")
@@ -104,7 +105,7 @@ def problems(where: Places, results: Path) -> list[str]:
             (folder / name).exists() and digest((folder / name).read_bytes()) != seal for name, seal in files.items()
         ):
             found.append(f"{chapter}: a result was edited after the run; make chapter CH={chapter}")
-        for exhibit in exhibits(where) if run else []:
+        for exhibit in asked if run else []:
             if exhibit["chapter"] == chapter and not (folder / exhibit["file"]).exists():
                 found.append(f"{chapter}: {exhibit['exhibit']} ({exhibit['source']}) needs {exhibit['file']}")
     return found

@@ -110,12 +110,13 @@ def parameters(where: Places, chapter: str) -> dict[str, Any]:
     defaults = declared(where.notebook(chapter))
     values = {name: value for name, value in defaults.items() if name not in PLACES}
     folder = where.root / "params" / where.profile
-    elsewhere = {name for path in where.notebook(chapter).parent.glob("*.py") for name in declared(path)}
-    for path, allowed in ((folder / "common.yaml", elsewhere), (folder / f"{chapter}.yaml", set(defaults))):
+    everywhere = where.notebook(chapter).parent.glob("*.py")
+    for path, notebooks in ((folder / "common.yaml", everywhere), (folder / f"{chapter}.yaml", [])):
         label = f"params/{where.profile}/{path.name}"
         given = load_yaml(path) if path.exists() else {}
         if not isinstance(given or {}, dict):
             raise Failed(f"{label}: expected lines `name: value`")
+        allowed = {*defaults, *(name for notebook in notebooks if given for name in declared(notebook))}
         for name, value in (given or {}).items():
             if name not in allowed or name in ("artifacts", "report"):
                 raise Failed(f"{label}: {name}: no such parameter; {chapter} has {', '.join(values)}")
