@@ -4,14 +4,12 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import torch
 
 from flowsdf.data import executor, executor_processes
 from flowsdf.data.executor import run_tasks
@@ -207,18 +205,6 @@ def test_workers_have_imported_what_is_named(monkeypatch):
     found = run_tasks(eval, ["'flowsdf.studies.solids' in __import__('sys').modules"], label="imported")
     executor_processes.end_processes()
     assert found == [True]
-
-
-def test_side_by_side_keeps_the_order_and_gives_torch_its_threads_back(monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    found = executor.side_by_side(lambda task: (task, threading.get_ident(), torch.get_num_threads()), range(20))
-    tasks, here, threads = zip(*found, strict=True)
-    assert tasks == tuple(range(20)) and threading.get_ident() not in here and set(threads) == {1}
-    with pytest.raises(ZeroDivisionError):
-        list(executor.side_by_side(lambda task: 1 // task, [1, 0]))
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
 
 
 def gone(pid):

@@ -16,7 +16,7 @@ import toy_report
 from test_execute import kernel_asleep, mode
 from toy_report import HERE
 
-from flowsdf.report.forked_kernels import ADDRESS, FORKED, kernels
+from flowsdf.report.forked_kernels import ADDRESS, FORKED, expect, kernels
 from flowsdf.report.freshness import read_json
 
 pytestmark = pytest.mark.skipif(not FORKED, reason="this system's libraries cannot be forked")
@@ -99,6 +99,15 @@ def test_a_forked_kernel_ends_as_others_do(report: Path) -> None:
         assert family
         for member in family:
             wait(ended(member.pid))
+
+
+def test_a_word_that_a_kernel_will_be_wanted_makes_none(capfd: pytest.CaptureFixture[str], report: Path) -> None:
+    for _ in range(3):
+        expect()
+    assert "done in" in toy_report.run(report, "execute", "00_first", "--force").stdout  # answered after the three
+    (server,) = [child for child in psutil.Process().children() if "serve(" in " ".join(child.cmdline())]
+    assert server.memory_info().rss > 1e8  # it has imported
+    assert "Traceback" not in capfd.readouterr().err  # as a fork without a request would print
 
 
 def test_where_nobody_answers_a_kernel_starts_itself(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:

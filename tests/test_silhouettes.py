@@ -1,5 +1,7 @@
 """What the chapters of Flow-SDF measure: against solids whose answers are known."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +11,7 @@ from flowsdf.geometry import implicit
 from flowsdf.geometry.render import rays_of
 from flowsdf.models.flow_sdf import CODE_DIM, FlowShapes
 from flowsdf.studies import flow_sdf, flow_sdf_checks, silhouettes, solids
+from flowsdf.studies.threads import side_by_side
 
 torch.set_num_threads(1)
 PAIRS = solids.lookalikes()
@@ -123,3 +126,20 @@ def test_a_walk_along_the_straight_line_has_no_distance_from_it(seen: solids.Ren
 def test_samples_differ_only_if_they_agree_with_their_image() -> None:
     table = pd.DataFrame({"run": ["noise", "one", "two"], "spread": [0.9, 0.0, 0.9], "agreement": [0.4, 1.0, 0.95]})
     assert flow_sdf_checks.differ(table) == {"noise": 0.0, "one": 0.0, "two": 1.0}
+
+
+def test_side_by_side_runs_two_at_once_in_order_and_gives_torch_its_threads_back() -> None:
+    before, both = torch.get_num_threads(), threading.Barrier(2)
+
+    def meet(task: int) -> tuple[int, int]:
+        both.wait(20)
+        return task, torch.get_num_threads()
+
+    try:
+        torch.set_num_threads(2)
+        assert side_by_side(meet, range(6), label="meeting") == [(task, 1) for task in range(6)]
+        with pytest.raises(ZeroDivisionError):
+            side_by_side(lambda task: 1 // task, [1, 0])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -64,22 +64,6 @@ def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: st
     """``map_tasks``, but in this process for a single task, and for few ones if workers had to be started for them."""
     here = len(tasks) < (2 if workers_wait() else _FEW)
     return [function(task) for task in tasks] if here else map_tasks(function, tasks, label=label)
-
-
-def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[Result]:
-    """``function`` of each task, in order, a core each, in threads of this process: for what no other can be sent.
-
-    It pays where the time goes into libraries that let other threads run. torch takes one thread for each meanwhile.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads) as pool:
-            yield from pool.map(function, tasks)
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -180,6 +180,7 @@ def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
         os.closerange(low, os.sysconf("SC_OPEN_MAX"))
         forkserver._forkserver.__init__()  # type: ignore[misc]  # its lock is held, and its files are the parent's
         resource_tracker._resource_tracker.__init__()  # type: ignore[misc]
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as multiprocessing does, but it imports first
         import_module("torch").set_num_threads(1)
         import_module("threadpoolctl").threadpool_limits(1)
         exec(words[-1], {})  # noqa: S102 - multiprocessing's own

@@ -1,7 +1,6 @@
 """One notebook in one fresh kernel: started clean, its end put in a line."""
 
 import os
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -10,10 +9,9 @@ from typing import Any
 from flowsdf.data.executor_processes import KEPT_MEMORY, WORKERS_IMPORT
 from flowsdf.data.faults import Failed
 from flowsdf.report.forked_kernels import expect, write_kernelspec
+from flowsdf.report.freshness import imported
 from flowsdf.report.places import Places
-from flowsdf.report.stopping import scratch_folders
 
-STUDIES = re.compile(r"^from (flowsdf\.studies) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 PREPARE = "from flowsdf.data import executor_processes; executor_processes.prepare_workers(); del executor_processes"
 UNUSED = ("rfc3987_syntax", "jupytext.sync_contentsmanager", "jupytext.async_contentsmanager")  # 2 s to import
 
@@ -29,7 +27,6 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        scratch_folders.append(scratch)
         studies = studies_of(where.notebook(chapter).read_text("utf-8"))
         private_jupyter(Path(scratch), begin=PREPARE if studies else "")
         os.environ[WORKERS_IMPORT] = " ".join(studies)
@@ -41,7 +38,6 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
         settings["start_timeout"] = 600  # the first kernel of a report imports for all
         settings["shutdown_kernel"] = "immediate"  # asked to end, it waits 2.5 s for helpers that do not heed it
         streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
-        usual, tempfile.tempdir = tempfile.tempdir, os.environ["TMPDIR"]  # Jupyter leaves a file there if it is killed
         try:
             papermill.execute_notebook(str(source), str(output), kernel_name="python3", **settings, **streams)
         except PapermillException as error:
@@ -52,31 +48,21 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
             raise Failed("the kernel died (killed, or out of memory)") from None
         except OSError as error:
             raise Failed(f"{error.filename or output.name}: {error.strerror or error}") from None
-        finally:
-            tempfile.tempdir = usual
 
 
 def studies_of(notebook: str) -> list[str]:
-    """The studies that a notebook imports: it may want workers, which are made ready meanwhile and need them too."""
-    found = STUDIES.findall(notebook)
-    return [
-        f"{package}.{name.split()[0]}"
-        for package, *names in found
-        for name in "".join(names).split(",")
-        if name.strip()
-    ]
+    """What a notebook imports of the studies: it may want workers, which are made ready meanwhile and need it too."""
+    return sorted(name for name in imported(notebook, "") if name.startswith("flowsdf.studies."))
 
 
 def private_jupyter(scratch: Path, *, begin: str = "") -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
 
-    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first. What it leaves in its
-    folder for temporary files goes with the scratch home: it is ended without a chance to clear up.
+    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first.
     """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
-    (scratch / "tmp").mkdir()
     settings.write_text(  # no word on sockets, nor on how a kernel ends
         f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{begin!r}]\n"
     )
@@ -88,7 +74,6 @@ def private_jupyter(scratch: Path, *, begin: str = "") -> None:
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),
         JUPYTER_DATA_DIR=str(scratch / "data"),
         IPYTHONDIR=str(scratch / "ipython"),
-        TMPDIR=str(scratch / "tmp"),
         MPLBACKEND="agg",
         PYTHONPATH=os.pathsep.join(filter(None, [library, os.environ.get("PYTHONPATH")])),
     )

@@ -8,14 +8,17 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 Result = TypeVar("Result")
 
 GRACE = 3.0  # seconds a kernel gets to leave its cell, after an interrupt, before it is killed
-scratch_folders: list[str] = []  # of what runs in this process
+CLEARING = 2.0  # seconds after which the temporary files of what is being killed may stay
+_folders: list[str] = []  # for temporary files of what runs
 
 
 def stoppable(job: Callable[[], Result]) -> Result:
@@ -29,15 +32,30 @@ def stoppable(job: Callable[[], Result]) -> Result:
         except BaseException as error:
             errors.append(error)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    thread = threading.Thread(target=work)
-    thread.start()
-    while thread.is_alive():  # a main thread that only waits can always answer a signal
-        thread.join(0.5)
+    with _temporary_folder():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        thread = threading.Thread(target=work)
+        thread.start()
+        while thread.is_alive():  # a main thread that only waits can always answer a signal
+            thread.join(0.5)
     for error in errors:
         raise error
     return results[0]
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """One folder for all temporary files of this process and of those that it starts, however these end."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        before = os.environ.get("TMPDIR"), tempfile.tempdir
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        _folders.append(folder)
+        try:
+            yield
+        finally:
+            os.environ.pop("TMPDIR") if before[0] is None else os.environ.update(TMPDIR=before[0])
+            tempfile.tempdir = before[1]
 
 
 def stop(number: int, _frame: Any = None) -> NoReturn:
@@ -50,8 +68,11 @@ def stop(number: int, _frame: Any = None) -> NoReturn:
     psutil.wait_procs(family, timeout=GRACE)
     for child in {*family, *psutil.Process().children(recursive=True)}:
         send(child, signal.SIGKILL)
-    for folder in scratch_folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    deadline = time.monotonic() + CLEARING
+    while any(map(os.path.exists, _folders)) and time.monotonic() < deadline:  # who is killed may still write
+        for folder in _folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)
     print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
     os._exit(128 + number)
 

@@ -22,7 +22,9 @@ MOST_SHEET = 0.5  # of a mesh's area
 
 
 def mesh_solids(source: str, folder: Path, count: int, *, nodes: int, seed: int) -> list[Solid]:
-    """``count`` meshes of a source, closed, each with a camera of its own, known at ``nodes`` along each edge.
+    """``count`` meshes of a source, each with a camera of its own: distances at ``nodes`` along each edge.
+
+    They are closed at twice as many.
 
     Those that cannot be closed, or are mostly sheets, which fall between the nodes, are left out. ``folder`` takes what
     a built-in source writes. Raises Failed when none is left.

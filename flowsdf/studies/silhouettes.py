@@ -1,6 +1,6 @@
 """How well codes learned from images are shapes: their silhouettes, from the angle learned from and others."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.conventions import Field
-from flowsdf.data.executor import side_by_side
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.evaluation.scores import iou
 from flowsdf.geometry import implicit
@@ -17,6 +16,7 @@ from flowsdf.geometry.render import Rays, TorchField, least_of_all, search, seen
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import slope_of
 from flowsdf.studies.solids import Renders, Solid, as_image, least_distances, on_tensors, turned
+from flowsdf.studies.threads import side_by_side
 
 ANGLES = (0, 45, 90, 180, 270)  # degrees around y from the training view
 OUTLINE, MISSED = 0.1, 0.002  # distance from the surface of rays that matter; error from which on one is missed
@@ -29,22 +29,23 @@ def masks_of(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor,
     All directions of a field share one look at its grid.
     """
 
-    def seen(task: tuple[TorchField, Float[Tensor, "n d 3"]]) -> Bool[Tensor, " n"]:
-        return search(*task, settled=_sign_known)[1] < 0
+    def seen(task: tuple[TorchField, Float[Tensor, "*a 3"]]) -> Bool[Tensor, " n"]:
+        field, around = task
+        return search(field, _samples(rays, around), settled=_sign_known)[1] < 0
 
-    found = side_by_side(seen, list(zip(fields, _samples(rays, directions), strict=True)))
-    return torch.stack(list(found)).reshape(*directions.shape[:-1], -1)
+    found = side_by_side(seen, list(zip(fields, directions, strict=True)))
+    return torch.stack(found).reshape(*directions.shape[:-1], -1)
 
 
 def true_masks(shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Bool[Tensor, "s *a r"]:
     """Which rays meet each solid from each of its directions, exactly."""
-    found = [trace(on_tensors(s.field), at)[0] for s, at in zip(shapes, _samples(rays, directions), strict=True)]
+    found = [trace(on_tensors(s.field), _samples(rays, at))[0] for s, at in zip(shapes, directions, strict=True)]
     return torch.stack(found).reshape(*directions.shape[:-1], -1)
 
 
-def _samples(rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Iterator[Float[Tensor, "n d 3"]]:
-    """The samples of every shape's rays, those from all of its directions one after the other."""
-    return (seen_from(rays, around.reshape(-1, 3).numpy()).flatten(0, 1) for around in directions)
+def _samples(rays: Rays, directions: Float[Tensor, "*a 3"]) -> Float[Tensor, "n d 3"]:
+    """The samples of the rays from all of a shape's directions, one after the other."""
+    return seen_from(rays, directions.reshape(-1, 3).numpy()).flatten(0, 1)
 
 
 def _sign_known(low: Float[Tensor, " r"], high: Float[Tensor, " r"]) -> Bool[Tensor, " r"]:

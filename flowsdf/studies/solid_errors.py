@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from flowsdf.conventions import CAMERA_DISTANCE, Field, Points, Surface
-from flowsdf.data.executor import side_by_side
 from flowsdf.evaluation.scores import score, truth_samples
 from flowsdf.geometry.camera import look_at
 from flowsdf.geometry.extract import extract
@@ -20,7 +19,7 @@ from flowsdf.geometry.render import Rays, seen_from, visible
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import looks, slope_of
 from flowsdf.studies.solids import Front, Solid, as_image, front_of
-from flowsdf.train.progress import progress
+from flowsdf.studies.threads import side_by_side
 
 PIXEL = 0.03  # the width of a pixel at the origin, which keeps a hull's values from being steep
 Twin = TypeVar("Twin")
@@ -115,5 +114,5 @@ def solid_scores(
         named = {"shape": number, "kind": shape.kind}
         return [{"row": name} | named | score(answer, truth, seed=number) for name, answer in answers.items()]
 
-    scored = progress(side_by_side(lines, range(len(shapes))), "solids", len(shapes))
+    scored = side_by_side(lines, range(len(shapes)), label="solids")
     return pd.DataFrame(line for of in scored for line in of)

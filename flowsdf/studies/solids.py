@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from flowsdf.conventions import Field, Points
-from flowsdf.data.executor import side_by_side
 from flowsdf.geometry import implicit
 from flowsdf.geometry.render import Rays, TorchField, lambertian, rays_of, search, seen_from, trace
 from flowsdf.models.flow_sdf import IMAGE_SIZE
+from flowsdf.studies.threads import side_by_side
 
 DEPTHS = 48
 KINDS = ("sphere", "box", "ellipsoid")
@@ -136,7 +136,7 @@ def exact_normals(field: Callable[[Points], np.ndarray], points: Float[Tensor, "
 def least_distances(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s r"]:
     """The smallest distance on each ray, of each field from its own direction."""
     tasks = list(zip(fields, seen_from(rays, directions.numpy()), strict=True))
-    return torch.stack(list(side_by_side(lambda task: search(*task)[1], tasks)))
+    return torch.stack(side_by_side(lambda task: search(*task)[1], tasks))
 
 
 def turned(directions: Float[Tensor, "s 3"], degrees: float) -> Float[Tensor, "s 3"]:
