@@ -137,7 +137,10 @@ def _begin(connection: socket.socket) -> NoReturn:
         os.close(file)
     _surround(environment, request["folder"], request["nice"])
     _prepare_workers()  # before there are threads
-    connection.sendall(str(os.getpid()).encode())
+    try:
+        connection.sendall(str(os.getpid()).encode())
+    except OSError:  # it was stopped meanwhile
+        os._exit(0)
     sys.argv = ["kernel", "-f", *request["arguments"]]
     import_module("ipykernel.kernelapp").launch_new_instance()
     sys.exit()
