@@ -27,9 +27,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     from papermill.exceptions import PapermillException
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        studies = studies_of(where.notebook(chapter).read_text("utf-8"))
-        private_jupyter(Path(scratch), begin=PREPARE if studies else "")
-        os.environ[WORKERS_IMPORT] = " ".join(studies)
+        private_jupyter(Path(scratch), studies=studies_of(where.notebook(chapter).read_text("utf-8")))
         notebook = jupytext.read(where.notebook(chapter), fmt="py:percent")
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         source = Path(scratch) / f"{chapter}.ipynb"
@@ -55,20 +53,20 @@ def studies_of(notebook: str) -> list[str]:
     return sorted(name for name in imported(notebook, "") if name.startswith("flowsdf.studies."))
 
 
-def private_jupyter(scratch: Path, *, begin: str = "") -> None:
+def private_jupyter(scratch: Path, *, studies: list[str]) -> None:
     """Point Jupyter at this environment's kernel and at a scratch home, so that no user setting enters a run.
 
-    The kernel keeps the memory that it frees, as workers do, and runs the line ``begin`` first.
+    The kernel keeps the memory that it frees, as workers do; where it imports ``studies`` it makes workers ready first.
     """
     library = str(Path(__file__).resolve().parents[2])
     settings = scratch / "ipython" / "profile_default" / "ipython_kernel_config.py"
     settings.parent.mkdir(parents=True)
     settings.write_text(  # no word on sockets, nor on how a kernel ends
-        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{begin!r}]\n"
+        f"c.IPKernelApp.log_level = 50\nc.InteractiveShellApp.exec_lines = [{PREPARE if studies else ''!r}]\n"
     )
     write_kernelspec(scratch / "path")
     os.environ.update(
-        KEPT_MEMORY,
+        KEPT_MEMORY | {WORKERS_IMPORT: " ".join(studies)},
         JUPYTER_PREFER_ENV_PATH="1",
         JUPYTER_PATH=str(scratch / "path"),
         JUPYTER_RUNTIME_DIR=str(scratch / "runtime"),

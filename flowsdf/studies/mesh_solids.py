@@ -24,10 +24,8 @@ MOST_SHEET = 0.5  # of a mesh's area
 def mesh_solids(source: str, folder: Path, count: int, *, nodes: int, seed: int) -> list[Solid]:
     """``count`` meshes of a source, each with a camera of its own: distances at ``nodes`` along each edge.
 
-    They are closed at twice as many.
-
-    Those that cannot be closed, or are mostly sheets, which fall between the nodes, are left out. ``folder`` takes what
-    a built-in source writes. Raises Failed when none is left.
+    They are closed at twice as many nodes. Those that cannot be closed, or are mostly sheets, which fall between the
+    nodes, are left out. ``folder`` takes what a built-in source writes. Raises Failed when none is left.
     """
     shapes = open_source(source, folder, training=count, held_out=0, held_out_categories=0, most=count)[:count]
     tasks = [(shape.path, folder_of(shapes, folder), nodes) for shape in shapes]
