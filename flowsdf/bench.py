@@ -59,7 +59,7 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
     batch = cache(lambda: network_benchmarks.training_batch(*decoders[0], points=512, resolution=24))
     data, view, networks = benchmarks, view_benchmarks, network_benchmarks
     return {
-        "sdf": lambda: data.sdf(points=500, faces=1_000),
+        "sdf": lambda: data.sdf(points=500, faces=1_000, scans=10),
         "predict": lambda: networks.prediction(model, encoder, resolution=24, rounds=1),
         "watertight": lambda: data.watertight(faces=2_000, resolution=32),
         "views": lambda: view.views(faces=1_000, count=2),

@@ -147,16 +147,17 @@ results.say(
 # blue only true.
 
 # %%
-pictures, titles = silhouettes.angle_pictures(fields["full"], solid, rays, seen.directions)
+exact = [solids.on_tensors(s.field) for s in solid]
+other = fields["full"][1:] + fields["full"][:1]
+answers = {"CNN": fields["full"], "exact distances": exact, "another shape's code": other}
+views = silhouettes.views_of(answers, solid, rays, seen.directions)
+pictures, titles = silhouettes.angle_pictures(views, "CNN", solid, rays)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
 caption = "Sphere, box and ellipsoid from the training view and from four others."
 results.save_figure(chapter, figure, "novel_views", caption=caption, key=True)
 
 # %%
-exact = [solids.on_tensors(s.field) for s in solid]
-other = fields["full"][1:] + fields["full"][:1]
-answers = {"CNN": fields["full"], "exact distances": exact, "another shape's code": other}
-scores = silhouettes.view_scores(answers, solid, rays, seen.directions)
+scores = silhouettes.view_scores(views, solid)
 caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
 results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
 results.save_table(chapter, scores, "novel_view_scores", caption="The IoU of every row, angle and shape.")
@@ -188,9 +189,10 @@ results.say(
 
 # %%
 fresh = solids.solids(unseen, seed=seed + 1000)
-views = solids.render_solids(fresh)
-guessed = image_losses.looks(models["full"].decoder, flow_sdf.codes_of(models["full"], views.images, seed=seed))
-unknown = silhouettes.view_scores({"CNN, unseen solids": guessed}, fresh, rays, views.directions)
+shown = solids.render_solids(fresh)
+guessed = image_losses.looks(models["full"].decoder, flow_sdf.codes_of(models["full"], shown.images, seed=seed))
+views = silhouettes.views_of({"CNN, unseen solids": guessed}, fresh, rays, shown.directions)
+unknown = silhouettes.view_scores(views, fresh)
 results.save_table(
     chapter, silhouettes.by_angle(unknown), "unseen", caption="The same for solids held out of training."
 )
@@ -204,14 +206,13 @@ results.record_metrics(chapter, {"unseen_mask_iou": float(unknown[unknown.angle 
 
 # %%
 codes = flow_sdf.codes_of(of_meshes, real_seen.images, seed=seed)
-guessed = image_losses.looks(of_meshes.decoder, codes)
-scores = silhouettes.view_scores(
-    {"CNN, meshes": guessed}, [s._replace(kind="mesh") for s in real], rays, real_seen.directions
-)
+guessed = {"CNN, meshes": image_losses.looks(of_meshes.decoder, codes)}
+views = silhouettes.views_of(guessed, real, rays, real_seen.directions)
+scores = silhouettes.view_scores(views, [s._replace(kind="mesh") for s in real])
 results.save_table(
     chapter, silhouettes.by_angle(scores), "meshes", caption="IoU of the silhouettes of meshes by angle."
 )
-pictures, titles = silhouettes.angle_pictures(guessed[:4], real[:4], rays, real_seen.directions[:4])
+pictures, titles = silhouettes.angle_pictures(views, "CNN, meshes", real[:4], rays)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
 results.save_figure(
     chapter, figure, "meshes", caption="Meshes from one image each: white right, red too much, blue missing."

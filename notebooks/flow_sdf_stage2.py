@@ -168,10 +168,12 @@ results.say(
 )
 
 # %%
-scores = silhouettes.view_scores({n: fields[n] for n in ("CNN", "flow, phase 2")}, solid, rays, seen.directions)
+shown = {name: fields[name] for name in ("CNN", "flow, phase 2")}
+views = silhouettes.views_of(shown, solid, rays, seen.directions)
+scores = silhouettes.view_scores(views, solid)
 caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
 results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
-pictures, titles = silhouettes.angle_pictures(fields["flow, phase 2"], solid, rays, seen.directions)
+pictures, titles = silhouettes.angle_pictures(views, "flow, phase 2", solid, rays)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
 caption = "The flow's sphere, box and ellipsoid. White is right, red only predicted, blue only true."
 results.save_figure(chapter, figure, "novel_views", caption=caption, key=True)

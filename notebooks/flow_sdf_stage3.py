@@ -180,10 +180,11 @@ results.say(
 
 # %%
 looks = {name: image_losses.looks(models[name].decoder, codes[name]) for name in codes}
-views = silhouettes.view_scores(looks, solid, rays, seen.directions)
+views = silhouettes.views_of(looks, solid, rays, seen.directions)
+scores = silhouettes.view_scores(views, solid)
 caption = "IoU of silhouettes by angle in degrees and kind, with 95 % intervals over shapes."
-results.save_table(chapter, silhouettes.by_angle(views), "novel_views", caption=caption)
-boxes = views[(views.angle != 0) & (views.kind == "box")].groupby("row").iou.mean()
+results.save_table(chapter, silhouettes.by_angle(scores), "novel_views", caption=caption)
+boxes = scores[(scores.angle != 0) & (scores.kind == "box")].groupby("row").iou.mean()
 results.record_metrics(
     chapter,
     {"novel_iou_box_silhouettes": boxes["flow, silhouettes"], "novel_iou_box_shading": boxes["flow, shading"]}
@@ -200,7 +201,7 @@ results.say(
 )
 
 # %%
-pictures, titles = silhouettes.angle_pictures(looks["flow, shading"], solid, rays, seen.directions)
+pictures, titles = silhouettes.angle_pictures(views, "flow, shading", solid, rays)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
 caption = "After shading: sphere, box and ellipsoid. White is right, red only predicted, blue only true."
 results.save_figure(chapter, figure, "novel_views", caption=caption)

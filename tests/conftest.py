@@ -1,6 +1,8 @@
 """Every test runs on one thread, and below the report with the shapes that flowsdf's annotations promise enforced."""
 
 import os
+import shutil
+import tempfile
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ FLOORS = ("conventions", "geometry", "data", "models", "generative", "train", "e
 install_import_hook([f"flowsdf.{floor}" for floor in FLOORS], "conftest.checked")
 
 import torch  # noqa: E402  - after the number of threads is set
+from toy_report import SHARED  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -27,6 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes minutes; runs with --slow only")
+    if not hasattr(config, "workerinput"):  # not one of several processes: they get the folder of the first
+        os.environ[SHARED] = tempfile.mkdtemp(prefix="flowsdf-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[SHARED])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -26,7 +26,7 @@ def seen() -> solids.Renders:
 
 def test_exact_distances_are_right_from_everywhere_and_others_are_not(seen: solids.Renders) -> None:
     rows = {"exact": EXACT, "other": EXACT[1:] + EXACT[:1]}
-    scores = silhouettes.view_scores(rows, PAIRS, RAYS, seen.directions)
+    scores = silhouettes.view_scores(silhouettes.views_of(rows, PAIRS, RAYS, seen.directions), PAIRS)
     assert len(scores) == 2 * len(silhouettes.ANGLES) * len(PAIRS)
     assert silhouettes.seen_right(scores, "exact") == 1 and silhouettes.seen_right(scores, "other") == 0
     assert scores[scores.row == "exact"].iou.min() > 0.96
@@ -49,10 +49,11 @@ def test_masks_of_nothing_agree() -> None:
 
 
 def test_pictures_have_the_colours_of_the_difference(seen: solids.Renders) -> None:
-    pictures, titles = silhouettes.angle_pictures(EXACT, PAIRS, RAYS, seen.directions)
-    assert len(pictures) == len(titles) == 3 * len(silhouettes.ANGLES) and titles[0] == "sphere, training view"
     smaller = [lambda p, f=field: f(p) + 0.1 for field in EXACT]
-    picture = silhouettes.angle_pictures(smaller, PAIRS, RAYS, seen.directions)[0][0]
+    views = silhouettes.views_of({"smaller": smaller}, PAIRS, RAYS, seen.directions)
+    pictures, titles = silhouettes.angle_pictures(views, "smaller", PAIRS, RAYS)
+    assert len(pictures) == len(titles) == 3 * len(silhouettes.ANGLES) and titles[0] == "sphere, training view"
+    picture = pictures[0]
     colours = {tuple(int(v) for v in colour) for colour in np.unique(picture.reshape(-1, 3), axis=0)}
     assert colours == {(0, 0, 0), (255, 255, 255), (0, 0, 255)}
 
@@ -93,7 +94,7 @@ def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) 
     targets = torch.zeros(2, CODE_DIM)
     targets[0, :64], targets[1, 64:] = 0.3, 0.3
     start = flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
-    job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=250, inputs={})
+    job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=150, inputs={})
     flow, _ = flow_sdf.fit_flow(*job.data, folder=None, **job.parameters)
     codes = flow_sdf_checks.sampled({"flow": flow_sdf.restore(flow)}, seen.images[0], 64, seed=0)["flow"]
     assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8

@@ -1,15 +1,15 @@
 """A report of two small chapters in a folder of its own, for the tests of the engine."""
 
-import atexit
+import fcntl
 import functools
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
+SHARED = "FLOWSDF_TESTS"  # the environment variable that names a folder for all processes of a test session
 FIRST = """# %% [markdown]
 # # The first chapter
 #
@@ -133,10 +133,14 @@ def run(root: Path, module: str, *words: str) -> subprocess.CompletedProcess[str
 
 @functools.cache
 def finished() -> Path:
-    """A report whose two chapters have run, once per test session; tests copy it before they change it."""
-    root = make(Path(tempfile.mkdtemp(prefix="flowsdf-report-")))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    for words in (["00_first"], ["99_second", "--after", "00_first", "params/claims.yaml"]):
-        done = run(root, "execute", *words)
-        assert done.returncode == 0, done.stderr
+    """A report whose two chapters have run, once for all processes of a session; tests change copies of it."""
+    root = Path(os.environ[SHARED]) / "report"
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
+        if not root.exists():
+            begun = make(Path(tempfile.mkdtemp(dir=root.parent)))
+            for words in (["00_first"], ["99_second", "--after", "00_first", "params/claims.yaml"]):
+                done = run(begun, "execute", *words)
+                assert done.returncode == 0, done.stderr
+            begun.rename(root)
     return root

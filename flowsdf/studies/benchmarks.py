@@ -21,6 +21,7 @@ from flowsdf.geometry import watertight as closing
 from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import concatenate, face_areas, normalise
+from flowsdf.studies.scans import SCANS, scanning
 
 NEAR = 0.0025  # of the surface, where scans give wrong signs
 SHAPE = 0  # the procedural training shape that is measured: a coffee table
@@ -54,18 +55,19 @@ def in_turn(ours: Callable, baseline: Callable, *, rounds: int = 1) -> tuple[flo
     return *np.median(seconds, axis=0).tolist(), *results
 
 
-def sdf(*, points: int, faces: int) -> Row:
+def sdf(*, points: int, faces: int, scans: int = SCANS) -> Row:
     """Signed distances of a closed mesh on one core: an exact tree against mesh-to-sdf's scans."""
-    return in_worker(_sdf, (points, faces))  # mesh-to-sdf cannot be imported where pyrender already is
+    return in_worker(_sdf, (points, faces, scans))  # mesh-to-sdf cannot be imported where pyrender already is
 
 
-def _sdf(task: tuple[int, int]) -> Row:
+def _sdf(task: tuple[int, int, int]) -> Row:
     from flowsdf.data.reference_sdf import reference_sdf
 
-    points, faces = task
+    points, faces, scans = task
     mesh = closed_mesh(faces)
     at = sample_points(mesh, points, np.random.default_rng(0))
-    seconds, theirs_seconds, sdf, theirs = in_turn(lambda: exact_sdf(at, mesh), lambda: reference_sdf(at, mesh))
+    with scanning(scans):
+        seconds, theirs_seconds, sdf, theirs = in_turn(lambda: exact_sdf(at, mesh), lambda: reference_sdf(at, mesh))
     gap = np.abs(np.abs(sdf) - np.abs(theirs))
     wrong = (np.sign(sdf) != np.sign(theirs))[np.abs(sdf) > NEAR].mean()
     note = f"{points:,} points, {len(mesh.faces):,} faces; baseline mesh-to-sdf; difference: the median gap of "

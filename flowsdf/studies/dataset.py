@@ -21,6 +21,7 @@ from flowsdf.data.sources import RawShape, folder_source, objaverse_source, proc
 from flowsdf.evaluation.diagnostics import cosine
 from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.mesh import volume
+from flowsdf.studies.scans import SCANS, scanning
 
 MEASURES = ("sheet_share", "kept_share", "leak_share")
 
@@ -100,21 +101,26 @@ def _against_exact(task: tuple[Path, Entry]) -> tuple[float, float, float]:
 
 
 def compare_backends(
-    jobs: Sequence[tuple[Path, Entry, int]], *, folder: Path | None = None
+    jobs: Sequence[tuple[Path, Entry, int]], *, scans: int = SCANS, folder: Path | None = None
 ) -> tuple[dict[str, Tensor], dict]:
-    """Ours beside mesh-to-sdf's distances on the same points of each (folder, shape, count): ``pairs`` (s, n, 2)."""
+    """Ours beside mesh-to-sdf's distances on the same points of each (folder, shape, count): ``pairs`` (s, n, 2).
+
+    ``scans`` is the number of virtual scans that mesh-to-sdf takes of a shape.
+    """
     end_workers()  # mesh-to-sdf wants processes that have not rendered before
-    pairs = map_tasks(_both_backends, jobs, label="mesh-to-sdf")
+    pairs = map_tasks(_both_backends, [(*job, scans) for job in jobs], label="mesh-to-sdf")
     return {"pairs": torch.as_tensor(np.stack(pairs))}, {}
 
 
-def _both_backends(job: tuple[Path, Entry, int]) -> Float[np.ndarray, "n 2"]:
+def _both_backends(job: tuple[Path, Entry, int, int]) -> Float[np.ndarray, "n 2"]:
     from flowsdf.data.reference_sdf import reference_sdf
 
-    folder, entry, count = job
+    folder, entry, count, scans = job
     points = read_samples(folder, [entry])[0][0]
     at, mesh = np.random.default_rng(0).permutation(points)[:count], read_mesh_artefact(folder, entry)
-    return np.stack([exact_sdf(at, mesh), reference_sdf(at, mesh)], axis=1).astype(np.float32)
+    with scanning(scans):
+        theirs = reference_sdf(at, mesh)
+    return np.stack([exact_sdf(at, mesh), theirs], axis=1).astype(np.float32)
 
 
 def agreement(pairs: Float[np.ndarray, "s n 2"], names: Sequence[str]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """How well codes learned from images are shapes: their silhouettes, from the angle learned from and others."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,13 @@ from flowsdf.studies.threads import side_by_side
 ANGLES = (0, 45, 90, 180, 270)  # degrees around y from the training view
 OUTLINE, MISSED = 0.1, 0.002  # distance from the surface of rays that matter; error from which on one is missed
 RIGHT = 0.9  # mean IoU from which on the silhouettes of a kind count as right
+
+
+class Views(NamedTuple):
+    """Which rays meet some shapes from all of ANGLES: the shapes themselves, and what every row takes them for."""
+
+    truth: Bool[Tensor, "s a r"]
+    rows: dict[str, Bool[Tensor, "s a r"]]
 
 
 def masks_of(fields: Sequence[TorchField], rays: Rays, directions: Float[Tensor, "s *a 3"]) -> Bool[Tensor, "s *a r"]:
@@ -57,23 +65,22 @@ def mask_ious(a: Bool[Tensor, "s r"], b: Bool[Tensor, "s r"]) -> Float[np.ndarra
     return np.array([iou(one, other) for one, other in zip(a.numpy(), b.numpy(), strict=True)])
 
 
-def view_scores(
+def views_of(
     rows: Mapping[str, Sequence[TorchField]], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
-) -> pd.DataFrame:
+) -> Views:
+    """The silhouettes of solids and of every row's fields for them, as the camera goes round from each direction."""
+    around = torch.stack([turned(directions, angle) for angle in ANGLES], dim=1)
+    return Views(true_masks(shapes, rays, around), {name: masks_of(of, rays, around) for name, of in rows.items()})
+
+
+def view_scores(views: Views, shapes: Sequence[Solid]) -> pd.DataFrame:
     """One line per row, angle and shape: the IoU of its silhouette with the true one."""
-    around = all_around(directions)
-    truth, kinds, tables = true_masks(shapes, rays, around), [shape.kind for shape in shapes], []
-    for name, fields in rows.items():
-        masks = masks_of(fields, rays, around)
+    tables, kinds = [], [shape.kind for shape in shapes]
+    for name, masks in views.rows.items():
         for number, angle in enumerate(ANGLES):
             line = {"row": name, "angle": angle, "shape": range(len(kinds)), "kind": kinds}
-            tables.append(pd.DataFrame(line | {"iou": mask_ious(masks[:, number], truth[:, number])}))
+            tables.append(pd.DataFrame(line | {"iou": mask_ious(masks[:, number], views.truth[:, number])}))
     return pd.concat(tables, ignore_index=True)
-
-
-def all_around(directions: Float[Tensor, "s 3"]) -> Float[Tensor, "s a 3"]:
-    """Each direction after the camera went round by each of ANGLES."""
-    return torch.stack([turned(directions, angle) for angle in ANGLES], dim=1)
 
 
 def thin_solids() -> list[Field]:
@@ -148,18 +155,14 @@ def first_of_each(shapes: Sequence[Solid]) -> dict[str, int]:
     return found
 
 
-def angle_pictures(
-    fields: Sequence[TorchField], shapes: Sequence[Solid], rays: Rays, directions: Float[Tensor, "s 3"]
-) -> tuple[list[np.ndarray], list[str]]:
-    """The first solid of each kind from every angle, with titles.
+def angle_pictures(views: Views, row: str, shapes: Sequence[Solid], rays: Rays) -> tuple[list[np.ndarray], list[str]]:
+    """The first solid of each kind from every angle, as a row takes it, with titles.
 
     White where prediction and truth are, red where only the prediction is, blue where only the truth.
     """
     pictures, titles = [], []
     for kind, one in first_of_each(shapes).items():
-        around = all_around(directions[one : one + 1])
-        (masks,), (truths,) = masks_of(fields[one : one + 1], rays, around), true_masks([shapes[one]], rays, around)
-        for angle, mask, truth in zip(ANGLES, masks, truths, strict=True):
+        for angle, mask, truth in zip(ANGLES, views.rows[row][one], views.truth[one], strict=True):
             channels = [as_image(part, rays) for part in (mask, mask & truth, truth)]
             pictures.append((255 * torch.stack(channels, dim=-1)).byte().numpy())
             titles.append(f"{kind}, {f'{angle} degrees' if angle else 'training view'}")
