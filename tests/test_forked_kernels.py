@@ -3,12 +3,12 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -26,18 +26,14 @@ import sys
 nice = os.getpriority(os.PRIO_PROCESS, 0)
 ready, old = "seaborn" in sys.modules, "flowsdf.report.results" in sys.modules
 """
-OWN = """# %%
-import torch
-found = {"ready": ready, "old": old, "threads": torch.get_num_threads(), "nice": nice}
-results.record_metrics(chapter, found)
-
-"""
 WORKERS = r"""# %%
+import torch
 from flowsdf.data import executor
 outer = "__import__('flowsdf.data.executor').data.executor.map_tasks"  # a worker with a worker of its own
 inner = '(eval, ["__import__(\\"torch\\").get_num_threads()"], label="inner")[0]'
 threads, = executor.map_tasks(eval, [outer + inner], label="outer")
-results.record_metrics(chapter, {"of_worker": threads})
+found = {"ready": ready, "old": old, "threads": torch.get_num_threads(), "of_worker": threads, "nice": nice}
+results.record_metrics(chapter, found)
 
 """
 
@@ -71,6 +67,15 @@ def ended(number: int) -> Callable[[], bool]:
     return gone
 
 
+@contextmanager
+def own_server() -> Iterator[psutil.Process]:
+    """A process that forks kernels for this test alone."""
+    before = psutil.Process().children()
+    with kernels():
+        (server,) = [child for child in psutil.Process().children() if child not in before]
+        yield server
+
+
 def wait(until: Callable[[], bool]) -> None:
     deadline = time.time() + 60
     while not until():
@@ -78,16 +83,16 @@ def wait(until: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def with_threads(report: Path, more: str = "") -> None:
-    """Let the first chapter say what was imported before it and how many threads it has, and do more."""
+def with_threads(report: Path) -> None:
+    """Let the first chapter say what was imported before it, and how many threads it and a worker have."""
     source, begin, end = report / "notebooks" / "00_first.py", "import os\n", "# %%\nresults.record_claims"
-    source.write_text(source.read_text().replace(begin, AT_START + begin, 1).replace(end, OWN + more + end))
+    source.write_text(source.read_text().replace(begin, AT_START + begin, 1).replace(end, WORKERS + end))
 
 
 def test_a_forked_kernel_is_fresh(report: Path) -> None:
     metrics = report / "reports" / "smoke" / "00_first" / "metrics.json"
     before = read_json(metrics)
-    with_threads(report, WORKERS)
+    with_threads(report)
     nicer = os.getpriority(os.PRIO_PROCESS, 0) + 2
     words = ["nice", "-n", "2", *toy_report.command("execute", "00_first")]
     subprocess.run(words, cwd=report, env=toy_report.environment(report), check=True)
@@ -115,19 +120,18 @@ def test_a_forked_kernel_ends_as_others_do(report: Path) -> None:
 
 
 def test_a_word_that_a_kernel_will_be_wanted_makes_none(capfd: pytest.CaptureFixture[str], report: Path) -> None:
-    for _ in range(3):
-        expect()
-    assert "done in" in toy_report.run(report, "execute", "00_first", "--force").stdout  # answered after the three
-    (server,) = [child for child in psutil.Process().children() if "serve(" in " ".join(child.cmdline())]
-    assert server.memory_info().rss > 1e8  # it has imported
+    with own_server() as server:  # whose words are captured
+        for _ in range(3):
+            expect()
+        assert "done in" in toy_report.run(report, "execute", "00_first", "--force").stdout  # answered after the three
+        assert server.memory_info().rss > 1e8  # it has imported
     assert "Traceback" not in capfd.readouterr().err  # as a fork without a request would print
 
 
-def test_where_nobody_answers_a_kernel_starts_itself(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(ADDRESS, str(report / "ended"))
-    with socket.socket(socket.AF_UNIX) as ended_server:
-        ended_server.bind(os.environ[ADDRESS])
-    assert toy_report.run(report, "execute", "00_first", "--force").returncode == 0
+def test_where_nobody_answers_a_kernel_starts_itself(report: Path) -> None:
+    with own_server() as server:
+        server.kill()
+        assert toy_report.run(report, "execute", "00_first", "--force").returncode == 0
 
 
 def test_other_threads_than_the_server_s_are_not_to_be_had(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +139,7 @@ def test_other_threads_than_the_server_s_are_not_to_be_had(report: Path, monkeyp
     metrics = report / "reports" / "smoke" / "00_first" / "metrics.json"
     with_threads(report)
     assert toy_report.run(report, "execute", "00_first").returncode == 0
-    assert read_json(metrics) | {"threads": 1, "ready": 0} == read_json(metrics)
+    assert read_json(metrics) | {"threads": 1, "of_worker": 1, "ready": 0} == read_json(metrics)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -90,11 +90,11 @@ def test_near_duplicates_are_pairs_of_surfaces_closer_than_a_hundredth():
     assert near_duplicates(points, shapes.__getitem__) == [(0, 1), (0, 4), (1, 4), (4, 5)]
 
 
-def test_hundreds_of_shapes_are_compared_in_seconds():
+def test_a_thousand_shapes_are_compared_in_seconds():
     rng = np.random.default_rng(0)
-    shapes = [prism(3 + i % 30, 0.5 + 2 * rng.random()) for i in range(400)]
+    shapes = [prism(3 + i % 30, 0.5 + 2 * rng.random()) for i in range(1000)]
     meshes = [normalise(Mesh(mesh.vertices * rng.uniform(0.3, 1, 3), mesh.faces))[0] for mesh in shapes]
     points = np.stack([sampled(mesh, i) for i, mesh in enumerate(meshes)])
     start = time.process_time()  # not of what else the machine does
     near_duplicates(points, meshes.__getitem__)
-    assert time.process_time() - start < 8
+    assert time.process_time() - start < 20

@@ -70,13 +70,13 @@ def codes(entries: list[Entry]) -> dict[str, str]:
 
 
 def test_good_meshes_come_through_and_broken_ones_are_listed(tmp_path):
-    meshes, out, wanted = folder_of(tmp_path / "in", 2), tmp_path / "out", {}
+    meshes, out, wanted = folder_of(tmp_path / "in", 3), tmp_path / "out", {}
     for name in ("empty.glb", "length.glb", "draco.glb", "nan.glb", "uri_up.gltf", "points.ply", "index.off"):
         wanted[name], data = broken_bytes()[name]
         (meshes / name).write_bytes(data)
     entries = prepare(folder_source(meshes), out, samples=1000, workers=2)
     assert codes(entries) == wanted
-    assert sum(map(usable, entries)) == 2 and len(entries) == 9
+    assert sum(map(usable, entries)) == 3 and len(entries) == 10
     assert read_manifest(out / "manifest.json") == entries
     for entry in filter(usable, entries):
         mesh, (points, sdf) = read_mesh_artefact(out, entry), read_samples(out, [entry])

@@ -68,8 +68,8 @@ def test_a_mesh_has_the_silhouette_that_a_rasteriser_draws(monkeypatch: pytest.M
     monkeypatch.setattr(views, "FIELD_OF_VIEW", 2 * np.arcsin(1 / CAMERA_DISTANCE))
     mesh, _, _ = normalise(procedural.clean_mesh(procedural.training(4)))
     rays = rays_of(64, 48)
-    seen = views.silhouettes(mesh, DIRECTIONS[:2], size=64).reshape(2, -1)
-    for points, drawn in zip(seen_from(rays, DIRECTIONS[:2]), seen, strict=True):
+    seen = views.silhouettes(mesh, DIRECTIONS, size=64).reshape(len(DIRECTIONS), -1)
+    for points, drawn in zip(seen_from(rays, DIRECTIONS), seen, strict=True):
         ours = least_of_all(on_tensors(partial(signed_distance, mesh=mesh)), points) < 0
         assert iou(ours.numpy(), drawn[rays.hit.numpy()]) > 0.95 and not drawn[~rays.hit.numpy()].any()
 

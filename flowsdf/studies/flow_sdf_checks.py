@@ -62,7 +62,7 @@ def gradient_norms(
     return norms | {"forward": between - began, "backward": ended - between}
 
 
-def inference_seconds(model: CnnShapes | FlowShapes, image: Float[Tensor, "1 3 64 64"], *, rounds: int = 11) -> float:
+def inference_seconds(model: CnnShapes | FlowShapes, image: Float[Tensor, "1 3 64 64"], *, rounds: int = 30) -> float:
     """The median time from one image to its code."""
     noise, seconds = torch.randn(1, CODE_DIM, generator=generator_at(SAMPLE_SEED, 1)), []
     with torch.inference_mode():
