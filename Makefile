@@ -92,7 +92,8 @@ graphics: $(READY)
 	@command -v python3.11 >/dev/null || { echo "FAILED: python3.11 not found; install Python 3.11" >&2; exit 1; }
 	@test -x .venv/bin/python || python3.11 -m venv .venv
 	@echo "installing the locked packages into .venv"
-	@.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock
+	@grep -v '^#' requirements.lock | xargs -P 4 -n 20 \
+	  .venv/bin/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check
 	@.venv/bin/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # on all cores, where pip takes one
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

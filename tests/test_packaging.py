@@ -1,6 +1,8 @@
 """The environment: one lock without addresses, the conda file agreeing with it, every named package used."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -39,6 +41,12 @@ def test_the_lock_holds_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     assert not [line for line in wanted if plain(re.split(r"[<>=]", line)[0]) not in lock()]
+
+
+def test_the_lock_holds_what_its_packages_need() -> None:
+    """``make`` installs its lines as they stand, several at a time."""
+    check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
+    assert not check.returncode, check.stdout + check.stderr
 
 
 def test_the_conda_environment_agrees_with_the_lock() -> None:
