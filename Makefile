@@ -94,7 +94,7 @@ graphics: $(READY)
 	@echo "installing the locked packages into .venv"
 	@grep -v '^#' requirements.lock | xargs -P 4 -n 20 \
 	  .venv/bin/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check
-	@.venv/bin/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # on all cores, where pip takes one
+	@.venv/bin/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib flowsdf || true  # on all cores, where pip takes one
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

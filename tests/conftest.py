@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,6 +13,15 @@ from jaxtyping import install_import_hook
 for name in ("OMP_NUM_THREADS", "IGL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("LP_NUM_THREADS", "0")
+os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+
+# What is imported while a module below the hook is, gets byte code of its own, which no installation has written.
+for library in (
+    *("accelerate", "fast_simplification", "igl", "mesh_to_sdf", "pandas", "pyrender", "safetensors.torch", "torch"),
+    *("scipy.ndimage", "scipy.optimize", "scipy.sparse.csgraph", "scipy.spatial", "skimage.measure", "trimesh"),
+    "transformers.models.dinov2.modeling_dinov2",
+):
+    import_module(library)
 
 NUMBERS = BeartypeHintOverrides({int: int | np.integer, float: float | int | np.integer | np.floating})
 checked = beartype(conf=BeartypeConf(hint_overrides=NUMBERS))  # numpy's scalars are numbers too
