@@ -1,8 +1,9 @@
 """Speed of many small decoders trained as one batched program, against training them one by one."""
 
+import multiprocessing
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -11,7 +12,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from flowsdf.data.executor_processes import pool
 from flowsdf.models.pershape import PerShape
 from flowsdf.studies.benchmarks import Row
 from flowsdf.studies.pershape import chosen_points, starts
@@ -40,10 +40,11 @@ def pershape(*, decoders: int, points: int, steps: int) -> Row:
     """Seconds to train ``decoders`` by Adam, ours the faster of two batched ways, the baseline the fastest of four."""
     problem = balls(decoders, points, steps)
     seconds, losses = {}, {}
-    with pool(PROCESSES) as (processes, _):
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, context, torch.set_num_threads, (1,)) as pool:
         ways: dict[str, Way] = {
             "one by one": one_by_one,
-            "two processes": partial(in_processes, processes),
+            "two processes": partial(in_processes, pool),
             "batched": trained,
         }
         for way, run in ways.items():
@@ -92,11 +93,11 @@ def one_by_one(problem: Problem, dtype: torch.dtype | None) -> Float[Tensor, " s
     return torch.cat([trained(problem.only(slice(i, i + 1)), dtype) for i in range(len(problem.points))])
 
 
-def in_processes(processes: Executor, problem: Problem, dtype: torch.dtype | None) -> Float[Tensor, " s"]:
-    """``one_by_one`` of every other decoder in each of the processes."""
+def in_processes(pool: ProcessPoolExecutor, problem: Problem, dtype: torch.dtype | None) -> Float[Tensor, " s"]:
+    """``one_by_one`` of every other decoder in each of the pool's processes."""
     parts = [problem.only(slice(k, None, PROCESSES)) for k in range(PROCESSES)]
     tasks = [tuple(part.numpy() for part in of) for of in parts]
-    found = list(processes.map(_in_process, tasks, [dtype] * PROCESSES))
+    found = list(pool.map(_in_process, tasks, [dtype] * PROCESSES))
     losses = torch.zeros(len(problem.points))
     for k, of in enumerate(found):
         losses[k::PROCESSES] = torch.from_numpy(of)
