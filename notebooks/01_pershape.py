@@ -60,14 +60,13 @@ keys = {e.name: e.stages["sdf"].key for e in train}
 relu, siren = ({"width": width, "depth": depth, "sine": sine} for sine in (False, True))
 counted = PerShape(1).vectors().shape[1]
 common = {"points_per_step": points_per_step, "seed": seed}
-first = {e: keys[e] for e in list(keys)[:1]}
 anchors = fits.fit_all(
     {
         name: fits.Job(
             pershape.fit_decoders,
             (points[:1], sdf[:1], pershape.starts(1, seed=seed, **kind)),
             common | kind | {"steps": anchor_steps, "rate": anchor_rate if name == "ReLU" else sine_rate},
-            first,
+            dict([*keys.items()][:1]),
         )
         for name, kind in (("ReLU", relu), ("SIREN", siren))
     },
@@ -129,7 +128,7 @@ results.record_metrics(
 arrays = {name: of.double().numpy() for name, of in vectors.items()}
 cosines = {name: diagnostics.pairwise_cosine(of) for name, of in arrays.items()}
 norms = {name: weight_cloud.norms(of) for name, of in arrays.items()}
-central = weight_cloud.most_central(arrays["warm"], 3)
+central = weight_space.central_shapes(arrays["warm"], train)
 table = pd.DataFrame(
     {
         "run": name,
@@ -141,12 +140,13 @@ table = pd.DataFrame(
     for name, of in arrays.items()
 )
 results.save_table(chapter, table, "cloud", caption="The weight vectors of every run.")
+results.save_table(chapter, central, "central", caption="The weight vectors nearest to the mean of all, by cosine.")
 results.record_metrics(
     chapter,
     {f"weight_cosine_{k}": v for k, v in cosines["warm"].items()}
     | {f"weight_norm_{k}": v for k, v in norms["warm"].items()}
     | {"independent_cosine_mean": cosines["independent"]["mean"]}
-    | {"central_cosine_to_mean": weight_cloud.centrality(arrays["warm"])[central].mean()}
+    | {"central_cosine_to_mean": central["cosine to the mean"].mean()}
     | {f"variance_top_{n}": weight_cloud.coordinate_share(arrays["warm"], n) for n in (10, 1000, 10_000, 25_000)}
     | {"constant_dimensions": weight_cloud.still_coordinates(arrays["warm"])}
     | {"implied_weight_std": weight_cloud.deviation_of_a_coordinate(0.9606, 13.39, counted)},

@@ -33,7 +33,7 @@ import pandas as pd
 import torch
 
 from flowsdf.report import figures, results
-from flowsdf.studies import hypernetworks, pershape, weight_answers, weight_samples, weight_shapes
+from flowsdf.studies import hypernetworks, pershape, weight_answers, weight_samples, weight_shapes, weight_surfaces
 from flowsdf.studies import weight_autoencoder as errors
 from flowsdf.train import checkpoint, fits
 
@@ -100,7 +100,7 @@ results.say(
 
 # %%
 grids = (hole_resolution, 5 * hole_resolution // 4)
-seen = [weight_answers.topologies(vectors, shapes, grid) for grid in grids]
+seen = [weight_surfaces.topologies(vectors, shapes, grid) for grid in grids]
 holed, whole = (
     [i for i, pair in enumerate(zip(*seen, strict=True)) if all(t.components == 1 and t.genus == genus for t in pair)]
     for genus in (1, 0)
@@ -114,7 +114,7 @@ if holed:
     }
     wrong = {name: fit.tensors["vectors"] - of for name, fit in fits.fit_all(jobs, store=store).items()}
     wrong["noise"] = 0.01 * torch.randn(of.shape, generator=torch.Generator().manual_seed(seed))
-    table = weight_answers.holes(of, wrong, shapes, holed=len(holed), resolution=hole_resolution)
+    table = weight_surfaces.holes(of, wrong, shapes, holed=len(holed), resolution=hole_resolution)
     caption = "Share of holed shapes that keep their one hole, with 95 % interval, and of whole ones that get none."
     results.save_table(chapter, table, "holes", caption=caption)
     stretched = table[~table["as it is"]]
@@ -125,7 +125,7 @@ if holed:
     )
     results.save_figure(chapter, figure, "holes", caption=caption, key=True)
     share = stretched.set_index(["error", "mse"]).holed
-    finer = hypernetworks.kept(weight_answers.genera(of, shapes, 3 * hole_resolution // 2), len(holed))["holed"]
+    finer = hypernetworks.kept(weight_surfaces.genera(of, shapes, 3 * hole_resolution // 2), len(holed))["holed"]
     results.record_metrics(
         chapter,
         {"perlayer_keeps_genus": float(share["per layer", 1e-7] >= hypernetworks.KEPT), "finer_kept": finer}
@@ -157,7 +157,7 @@ for name, fit in fitted.items():
     ends = pershape.restore(own_vectors, **shapes.size)
     by = {"codes": middle, "weights": None}
     barriers = {what: pershape.barrier(ends, pairs, at, half_way=of).mean() for what, of in by.items()}
-    pieces = [told.components for told in weight_answers.topologies(middle, shapes, resolution)]
+    pieces = [told.components for told in weight_surfaces.topologies(middle, shapes, resolution)]
     lines.append({"hypernetwork": name, **barriers, "one piece": sum(n == 1 for n in pieces) / len(pieces)})
 half = pd.DataFrame(lines).set_index("hypernetwork")
 caption = "The barrier between two shapes, half way between codes and half way between weights; midpoints of one piece."

@@ -19,7 +19,7 @@ steps = 600
 batch = 16
 rate = 1.0e-3
 ema = 0.99
-decoded = 8
+ranked_resolution = 32
 resolution = 64
 seed = 0
 
@@ -30,7 +30,7 @@ import torch
 
 from flowsdf.evaluation.intervals import paired_bootstrap
 from flowsdf.report import figures, results
-from flowsdf.studies import weight_answers, weight_autoencoder, weight_samples, weight_shapes
+from flowsdf.studies import weight_answers, weight_autoencoder, weight_samples, weight_shapes, weight_surfaces
 from flowsdf.studies.weight_diffusion import PHASES
 from flowsdf.train import fits
 
@@ -65,7 +65,7 @@ for name, shapes in families.items():
     blind = weight_answers.answers({"blind": fitted[f"{name}, blind"]}, unseen, **asked)[2]["blind"]
     means = shapes.vectors.mean(0).expand_as(shapes.vectors)
     runs = {name: codes[name], f"{name}, blind": blind, f"{name}, mean of all": means}
-    found = weight_answers.judged(runs, shapes, prepared, decoded=decoded, resolution=resolution)
+    found = weight_answers.judged(runs, shapes, prepared, resolution=ranked_resolution)
     ranks.append(found[0])
     told.append(found[1])
 table = pd.concat(told)
@@ -127,7 +127,7 @@ pairs = {"decoder": {n: of.vectors for n, of in families.items()}, "from a pictu
 drawn, titles = [], []
 for what, of in pairs.items():
     for name, shapes in families.items():
-        drawn += weight_answers.meshes({name: of[name]}, shapes, chosen, resolution)
+        drawn += weight_surfaces.meshes({name: of[name]}, shapes, chosen, resolution)
         titles += [f"{name}, {what}: {shapes.entries[i].category}" for i in chosen]
 figure = figures.mesh_grid(drawn, weight_samples.titled(titles, drawn), columns=len(chosen), size=1.8)
 results.save_figure(chapter, figure, "meshes", caption="Decoders, and what one picture gives.", key=True)

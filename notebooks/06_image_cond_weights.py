@@ -24,7 +24,7 @@ counts = [20, 64]
 batch = 16
 rate = 1.0e-3
 ema = 0.99
-decoded = 8
+ranked_resolution = 32
 resolution = 64
 most = 0
 seed = 0
@@ -39,6 +39,7 @@ from flowsdf.generative.diffusion import cosine_alpha_bar, implied_noise_mse
 from flowsdf.models.weight_dit import TOKENS, WeightDiT
 from flowsdf.report import figures, results
 from flowsdf.studies import image_to_latent, weight_answers, weight_diffusion, weight_samples, weight_shapes
+from flowsdf.studies.weight_surfaces import meshes
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("06_image_cond_weights", globals())
@@ -134,11 +135,13 @@ of_count = {len(few.entries): of_few["eight shapes"]} | {count: fitted.pop(name)
 asked = {"heads": heads, "views": setup.views, "seed": seed}
 models, given, codes = weight_answers.answers(fitted, shapes, **asked)
 codes |= weight_answers.answers(of_blind, unseen, **asked)[2]
-ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+ranking, facts = weight_answers.judged(codes, shapes, prepared, resolution=ranked_resolution)
 facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 caption = "The test of collapse; and how far answers spread, and in the right direction, once the mean is subtracted."
 results.save_table(chapter, facts, "collapse", caption=caption)
+caption = "The answer to one view of each shape, and the five training shapes whose weights are nearest by cosine."
+results.save_table(chapter, weight_answers.nearest(codes["one view"], shapes), "nearest", caption=caption)
 checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
 by = facts.set_index("run")
 results.record_metrics(
@@ -197,9 +200,7 @@ results.say(
 # %%
 times = weight_answers.by_time(models["one view"], shapes, given, seed=seed)
 times["thesis"] = times.t.map(weight_answers.THESIS_LOSS)
-results.save_table(
-    chapter, times, "by_time", caption="The x0 loss by timestep, with right and wrong views, and the thesis's."
-)
+results.save_table(chapter, times, "by_time", caption="The x0 loss by timestep, right and wrong views; the thesis's.")
 printed = weight_answers.THESIS_LOSS
 implied = implied_noise_mse(torch.tensor(list(printed.values())), cosine_alpha_bar()[list(printed)])
 results.record_metrics(
@@ -270,7 +271,7 @@ results.say(
 chosen = [int(i) for i in np.linspace(0, len(own) - 1, min(5, len(own)))]
 mean = shapes.vectors.mean(0).expand_as(shapes.vectors)
 rows = {"own decoder": shapes.vectors, "one view": codes["one view"], "mean of all": mean}
-drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
+drawn = meshes(rows, shapes, chosen, resolution)
 titles = weight_samples.titled([f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen], drawn)
 figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
 results.save_figure(chapter, figure, "meshes", caption="Decoded: own weights, answers to one view, mean.", key=True)

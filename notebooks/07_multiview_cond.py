@@ -11,8 +11,7 @@ profile = "laptop"
 data = "procedural"
 artifacts = ""
 report = ""
-decoded = 8
-resolution = 64
+ranked_resolution = 32
 width = 192
 layers = 4
 heads = 6
@@ -36,7 +35,8 @@ from flowsdf.studies.weight_diffusion import PHASES, switches
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("07_multiview_cond", globals())
-shapes = weight_shapes.shapes_of(chapter.artifacts_of("00_data"), chapter.artifacts_of("01_pershape"), most=most)
+prepared = chapter.artifacts_of("00_data")
+shapes = weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape"), most=most)
 setup = PHASES["07"]
 assert switches(PHASES["06"], setup) == ["views"]
 
@@ -59,12 +59,13 @@ checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() f
 codes["one view"] = checkpoint.read(chapter.artifacts_of("06_image_cond_weights") / "answers.safetensors")[0][
     "one view"
 ]
-scale = {"decoded": decoded, "resolution": resolution}
-ranking, facts = weight_answers.judged(codes, shapes, chapter.artifacts_of("00_data"), **scale)
+ranking, facts = weight_answers.judged(codes, shapes, prepared, resolution=ranked_resolution)
 facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 caption = "Eight views of every training shape: collapse, and how far answers spread and in which direction."
 results.save_table(chapter, facts, "collapse", caption=caption)
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
+times = weight_answers.by_times(models, shapes, given, seed=seed)
+results.save_table(chapter, times, "by_time", caption="The x0 loss by timestep, with right and with wrong views.")
 told, before = (facts.set_index("run").loc[name] for name in ("several views", "one view"))
 trivial = ranking.set_index(["run", "ranking"]).recall_mean["several views", "cosine, null"]
 results.record_metrics(

@@ -20,7 +20,7 @@ width = 192
 layers = 4
 heads = 6
 resolution = 64
-decoded = 8
+ranked_resolution = 32
 most = 0
 seed = 0
 
@@ -29,7 +29,7 @@ import pandas as pd
 
 from flowsdf.generative.diffusion import cosine_alpha_bar
 from flowsdf.report import figures, results
-from flowsdf.studies import weight_answers, weight_diffusion, weight_samples, weight_shapes
+from flowsdf.studies import weight_answers, weight_diffusion, weight_samples, weight_shapes, weight_surfaces
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("08_no_standardization", globals())
@@ -85,10 +85,13 @@ models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views
 stored, _ = checkpoint.read(chapter.artifacts_of("07_multiview_cond") / "answers.safetensors")
 codes["each its own"] = stored["several views"]
 checkpoint.write(chapter.artifacts / "answers.safetensors", {k: v.contiguous() for k, v in codes.items()}, {})
-ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+ranking, facts = weight_answers.judged(codes, shapes, prepared, resolution=ranked_resolution)
 facts = facts.merge(weight_samples.strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
 results.save_table(chapter, facts, "collapse", caption="Collapse, spread and direction, by scaling.")
+times = weight_answers.by_times(models, shapes, given, seed=seed)
+caption = "The x0 loss by timestep, with right and with wrong views, each in the units of its run."
+results.save_table(chapter, times, "by_time", caption=caption)
 by = facts.set_index("run")
 results.record_metrics(
     chapter,
@@ -110,7 +113,7 @@ results.say(
 rows = {"own decoder": vectors} | codes
 chosen = sorted({0, len(vectors) // 2, len(vectors) - 1})
 titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen]
-drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
+drawn = weight_surfaces.meshes(rows, shapes, chosen, resolution)
 figure = figures.mesh_grid(drawn, weight_samples.titled(titles, drawn), columns=len(chosen), size=2)
 results.save_figure(chapter, figure, "meshes", caption="Decoded answers by scaling.", key=True)
 

@@ -20,7 +20,7 @@ rate = 1.0e-3
 steps = 600
 batch = 16
 resolution = 64
-decoded = 8
+ranked_resolution = 32
 points_per_step = 256
 code_dim = 64
 rank = 16
@@ -49,6 +49,7 @@ from flowsdf.studies import (
     weight_answers,
     weight_diffusion,
     weight_shapes,
+    weight_surfaces,
 )
 from flowsdf.studies.gains import paired_ends
 from flowsdf.studies.weight_diffusion import PHASES, switches
@@ -82,7 +83,7 @@ results.save_figure(chapter, figure, "loss", caption="Moving average of the trai
 
 # %%
 training, own = vectors.numpy(), np.arange(len(vectors))
-ranking, facts = weight_answers.judged(codes, shapes, prepared, decoded=decoded, resolution=resolution)
+ranking, facts = weight_answers.judged(codes, shapes, prepared, resolution=ranked_resolution)
 facts = facts.merge(strengths(models, given, seed=seed), how="left")
 results.save_table(chapter, facts, "collapse", caption="Collapse, spread and direction with nothing dropped.")
 results.save_table(chapter, ranking, "ranking", caption="Where the own shape ranks, three ways.")
@@ -138,10 +139,8 @@ short_codes = image_to_latent.predict(image_to_latent.restore_predictor(latent.t
 decode = modulations.restore(modulated.tensors, size=shapes.size)
 answered |= {"short codes": decode(short_codes.cpu()), "short codes, the best": modulated.tensors["vectors"]}
 answered["mean of all"] = vectors.mean(0).expand_as(vectors)
-by_noise = pd.concat(
-    weight_answers.by_time(model, shapes, given, seed=seed).assign(run=name)
-    for name, model in {"nothing dropped": models["nothing dropped"], "more noise": repaired["more noise"]}.items()
-)
+asked = {"nothing dropped": models["nothing dropped"], "more noise": repaired["more noise"]}
+by_noise = weight_answers.by_times(asked, shapes, given, seed=seed)
 results.save_table(chapter, by_noise, "by_time", caption="The x0 loss by timestep, with right and with wrong views.")
 shown = by_noise.rename(columns={"x0 loss": "its own", "with shuffled views": "another's"})
 long = shown.melt(["run", "t"], ["its own", "another's"], "views", "loss")
@@ -184,7 +183,7 @@ results.say(
 chosen = [int(i) for i in np.linspace(0, len(own) - 1, min(4, len(own)))]
 rows = {"own decoder": vectors} | {n: answered[n] for n in ("nothing dropped", *repairs, "short codes")}
 titles = [f"{name}: {shapes.entries[i].category}" for name in rows for i in chosen]
-drawn = weight_answers.meshes(rows, shapes, chosen, resolution)
+drawn = weight_surfaces.meshes(rows, shapes, chosen, resolution)
 figure = figures.mesh_grid(drawn, titles, columns=len(chosen), size=2)
 results.save_figure(chapter, figure, "meshes", caption="Decoded answers before and after the repairs.", key=True)
 

@@ -39,7 +39,7 @@ from flowsdf.data import artefacts
 from flowsdf.evaluation import collapse, diagnostics
 from flowsdf.evaluation.topology import telling
 from flowsdf.report import figures, results
-from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes
+from flowsdf.studies import image_to_latent, unseen, weight_answers, weight_shapes, weight_surfaces
 from flowsdf.studies import weight_autoencoder as study
 from flowsdf.studies.weight_samples import titled
 from flowsdf.train import fits
@@ -191,7 +191,7 @@ which, kinds = zip(*((i, kind) for kind, numbers in chosen.items() for i in numb
 rows = {"own decoder": vectors} | {n: back[n] for n in ("autoencoder, 128", "autoencoder, short", "mean of all")}
 titles = [f"{shapes.entries[i].category}: {kind}" for i, kind in zip(which, kinds, strict=True)]
 titles += [f"{name}: {shapes.entries[i].category}" for name in list(rows)[1:] for i in which]
-drawn = weight_answers.meshes(rows, shapes, which, resolution)
+drawn = weight_surfaces.meshes(rows, shapes, which, resolution)
 figure = figures.mesh_grid(drawn, titled(titles, drawn), columns=len(which), size=1.8)
 results.save_figure(chapter, figure, "meshes", caption="The shapes' own decoders above, and what comes back.", key=True)
 

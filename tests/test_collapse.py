@@ -36,6 +36,7 @@ def test_the_ranking_calls_a_weak_follower_collapsed_and_the_centred_one_does_no
     assert collapse.kind(nudged, cloud, OWN) == "follows" and collapse.kind(mean, cloud, OWN) == "constant"
     followed, constant = (collapse.following(of, cloud, OWN) for of in (nudged, mean))
     assert followed["own"] == 1 and followed["direction"] > 0.99 and followed["spread"] == pytest.approx(0.03)
+    assert followed["from_mean"] == pytest.approx(0.03)
     assert constant["own"] < 0.2 and abs(constant["direction"]) < 0.1
 
 
@@ -81,4 +82,4 @@ def test_the_numbers_of_collapse_against_a_slow_count() -> None:
 
 def test_the_spread_of_the_truth_is_one(cloud: np.ndarray) -> None:
     told = collapse.following(cloud, cloud, OWN)
-    assert told == pytest.approx({"spread": 1, "direction": 1, "own": 1})
+    assert told == pytest.approx({"spread": 1, "from_mean": 1, "direction": 1, "own": 1})

@@ -1,6 +1,7 @@
 """The ledger holds every claim in a section; a metric edited by hand is caught."""
 
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from flowsdf.report.freshness import read_json, sealed
 from flowsdf.report.ledger import asked, by_section, fired, load_claims, row
 from flowsdf.report.places import ROOT, Places
 from flowsdf.report.results import write_json
+from flowsdf.report.wording import significant
 
 
 def test_every_claim_has_a_section() -> None:
@@ -35,7 +37,19 @@ def test_a_caveat_stands_beside_the_verdict_and_does_not_change_it() -> None:
     assert warned == plain | {"reason": f"{plain['reason']}; discs are flat"}
     trivial = row(claim._replace(null_model="a square: 1"), reports)
     assert trivial == plain | {"reason": f"{plain['reason']}; null model: a square: 1"}
+    (name, value), *_ = read_json(reports / claim.chapter / "metrics.json").items()
+    trivial = row(claim._replace(null_model=f"a square: {{{name}}}, a dot: {{dot}}"), reports)
+    assert trivial["reason"].endswith(f"null model: a square: {significant(value)}, a dot: -")
     assert "discs" not in row(claim._replace(caveat="discs are flat"), reports / "nowhere")["reason"]
+
+
+def test_a_run_older_than_its_test_says_so() -> None:
+    (claim,) = load_claims(toy_report.finished())
+    reports = toy_report.finished() / "reports" / "smoke"
+    late = claim._replace(declared=datetime.now(UTC) + timedelta(days=1))
+    before, after = row(claim, reports), row(late, reports)
+    assert after["post_hoc"] and after["reason"] == f"{before['reason']}; post-hoc: the run is older than its test"
+    assert not row(late, reports / "nowhere")["post_hoc"] and "post-hoc" not in before["reason"]
 
 
 def test_an_edited_metric_is_caught(tmp_path: Path) -> None:

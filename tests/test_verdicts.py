@@ -49,7 +49,8 @@ def verdict(metrics, run=THESIS, **changes):
     return judge(parse_claims([record(**changes)])[0], metrics, run)
 
 
-NEAR_ONE = [0.98, 1.01, 1.0, 1.02, 0.99]
+NEAR_ONE, WIDE = [0.98, 1.01, 1.0, 1.02, 0.99], [0.5, 1.5, 1.0, 0.7, 1.3]
+THREE = {"metric": ["x", "y", "z"], "reported": [1.0, 1.0, 1.0]}
 
 
 @pytest.mark.parametrize(
@@ -63,7 +64,7 @@ NEAR_ONE = [0.98, 1.01, 1.0, 1.02, 0.99]
         ({"x": NEAR_ONE}, FIVE, {}, "reproduced"),
         ({"x": [1.0] * 5}, FIVE, {"digits": [2]}, "reproduced-exact"),
         ({"x": [v + 0.2 for v in NEAR_ONE]}, FIVE, {}, "not reproduced"),
-        ({"x": [0.5, 1.5, 1.0, 0.7, 1.3]}, FIVE, {}, "inconclusive"),
+        ({"x": WIDE}, FIVE, {}, "inconclusive"),
         ({"x": 1.0}, THESIS, {}, "inconclusive"),
         ({"x": NEAR_ONE[:4]}, FIVE, {}, "inconclusive"),
         ({"x": NEAR_ONE}, FIVE._replace(profile="laptop"), {}, "partial"),
@@ -80,6 +81,10 @@ NEAR_ONE = [0.98, 1.01, 1.0, 1.02, 0.99]
         ({"x": 1.3}, LAPTOP, {"over": "shapes", "needs": "976 shapes"}, "not testable here"),
         ({"x": 1.1, "y": 5}, THESIS, {"over": "shapes", "metric": ["x", "y"], "reported": [1.0, 9.0]}, "partial"),
         ({"x": 97, "y": 100}, THESIS, {"over": "shapes", "metric": ["x", "y"], "test": "ratio"}, "reproduced"),
+        # one part that holds and one that does not decide, whatever a third would come to
+        ({"x": NEAR_ONE, "y": [5.0] * 5, "z": WIDE}, FIVE, THREE, "partial"),
+        ({"x": NEAR_ONE, "y": NEAR_ONE, "z": WIDE}, FIVE, THREE, "inconclusive"),
+        ({"x": WIDE, "y": [5.0] * 5, "z": WIDE}, FIVE, THREE, "inconclusive"),
         # nothing, or nothing usable, to judge
         ({}, None, {}, "not testable here"),
         ({}, THESIS, {}, "error"),

@@ -1,5 +1,7 @@
 """Weights from views: the switches of the phases, what a fit gives back, the field loss, modulations, and answers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,15 @@ from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.models.modulated import Modulated
 from flowsdf.models.pershape import PerShape
 from flowsdf.models.weight_dit import WeightDiT
-from flowsdf.studies import image_to_latent, modulations, pershape, weight_answers, weight_diffusion, weight_shapes
+from flowsdf.studies import (
+    image_to_latent,
+    modulations,
+    pershape,
+    weight_answers,
+    weight_diffusion,
+    weight_shapes,
+    weight_surfaces,
+)
 from flowsdf.studies.weight_diffusion import PHASES, scaled, switches
 from flowsdf.train.fits import Fit
 
@@ -84,6 +94,18 @@ def test_the_field_loss_of_the_mean_is_one_and_training_lowers_it(
     assert predictor.mean.shape == shapes.vectors[0].shape
 
 
+def test_the_nearest_weights_are_named_in_order(shapes: weight_shapes.Shapes) -> None:
+    named = shapes._replace(entries=[SimpleNamespace(name=f"obj_{i}", category="ball") for i in range(SHAPES)])
+    mixed = 0.6 * named.vectors + 0.4 * named.vectors.roll(1, 0)
+    table = weight_answers.nearest(mixed, named, count=2)
+    assert list(table) == ["answer to", "1", "2"] and len(table) == SHAPES
+    for i, (name, first, second) in enumerate(table.itertuples(index=False)):
+        similar = torch.nn.functional.cosine_similarity(mixed[i].double(), named.vectors.double())
+        best, next_best = similar.argsort(descending=True)[:2].tolist()
+        assert name == f"obj_{i} (ball)" and first == f"obj_{best} (ball) {similar[best]:.4f}"
+        assert second == f"obj_{next_best} (ball) {similar[next_best]:.4f}"
+
+
 def test_the_iou_of_balls_is_the_ratio_of_their_volumes(shapes: weight_shapes.Shapes) -> None:
     same = weight_answers.field_ious(shapes.vectors, shapes.vectors, shapes)
     assert (same == 1).all()
@@ -128,10 +150,10 @@ def test_holes_are_counted_with_an_error_as_it_is_and_stretched(monkeypatch: pyt
     def genera(of: torch.Tensor, shapes: object, resolution: int) -> list[float]:
         return [float(of[0].square().mean() < 1.1e-5), 0.0]
 
-    monkeypatch.setattr(weight_answers, "genera", genera)
+    monkeypatch.setattr(weight_surfaces, "genera", genera)
     wrong = {"small": torch.full((2, 8), 1e-3), "large": torch.full((2, 8), 1e-1)}
     none = weight_shapes.Shapes([], torch.zeros(2, 8), torch.zeros(2, 1, 3), torch.zeros(1, 3), {}, {})
-    table = weight_answers.holes(none.vectors, wrong, none, holed=1, resolution=8)
+    table = weight_surfaces.holes(none.vectors, wrong, none, holed=1, resolution=8)
     assert len(table) == 10 and (table.whole == 1).all()
     assert table[table["as it is"]].set_index("error").holed.to_dict() == {"small": 1, "large": 0}
     assert table[table["as it is"]].mse.tolist() == pytest.approx([1e-6, 1e-2])

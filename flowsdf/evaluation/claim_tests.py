@@ -107,6 +107,8 @@ def _predicted(values: np.ndarray, reported: float, allowed: float, text: str) -
 def _together(names: list[str]) -> str:
     """The verdict on a claim of several parts."""
     good = [name in (EXACT, REPRODUCED) for name in names]
+    if any(good) and NOT_REPRODUCED in names:  # whatever the others would come to
+        return PARTIAL
     if INCONCLUSIVE in names:
         return INCONCLUSIVE
     if all(good):

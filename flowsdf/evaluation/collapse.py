@@ -62,14 +62,17 @@ def reading(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Tar
 def following(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
     """What a constant part cannot hide: how far answers spread, as a share of the codes' spread, and which way.
 
-    ``spread`` is the ratio of the standard deviations over all inputs, ``direction`` the mean cosine to the target
-    after the training mean is taken from both, ``own`` the share of inputs whose target is first by that cosine.
+    ``spread`` is the ratio of the standard deviations over all inputs, ``from_mean`` that of the mean distances to the
+    training mean, ``direction`` the mean cosine to the target after that mean is taken from both, ``own`` the share of
+    inputs whose target is first by that cosine.
     """
-    centred = centred_cosine(predictions, training)
+    centred, mean = centred_cosine(predictions, training), training.mean(0)
     rows = np.arange(len(targets))
     spread = np.sqrt(predictions.var(0).sum() / training[targets].var(0).sum())
+    away, apart = (np.linalg.norm(of - mean, axis=1).mean() for of in (predictions, training[targets]))
     return {
         "spread": float(spread),
+        "from_mean": float(away / apart),
         "direction": float(centred[rows, targets].mean()),
         "own": float((centred.argmax(1) == targets).mean()),
     }

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from flowsdf.evaluation.claims import sign
 from flowsdf.report.book import write_notebook
 from flowsdf.report.findings import findings
 from flowsdf.report.freshness import read_json
@@ -88,7 +89,9 @@ def numbers_cell(where: Places, chapter: str, folder: Path) -> dict[str, Any]:
     ours, kept = read_json(folder / "metrics.json"), read_json(where.published / chapter / "metrics.json")
     claims = [claim for claim in load_claims(where.root) if claim.chapter == chapter]
     thesis = {
-        name: text([value]) for claim in claims for name, value in zip(claim.metric, claim.reported, strict=False)
+        name: sign(relation) + text([value])
+        for claim in claims
+        for name, relation, value in zip(claim.metric, claim.relation, claim.reported, strict=False)
     }
     rows = [(name, *map(significant, (ours[name], kept.get(name))), thesis.get(name, "")) for name in ours]
     return text_cell("## Every number\n\n" + table_html(("metric", "this run", "published", "thesis"), rows))

@@ -1,5 +1,6 @@
 """The ledger: every declared claim, judged by what the chapters of a run recorded."""
 
+import re
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
@@ -84,6 +85,12 @@ def asked(claim: Claim) -> str:
     return " / ".join(sign(relation) + significant(value) for relation, value in pairs)
 
 
+def null_model(claim: Claim, metrics: dict[str, Any]) -> str:
+    """What a trivial answer would score, with each {metric} of the same run in its place; a dash where it has none."""
+    told = re.sub(r"\{(\w+)\}", lambda name: text([metrics[name[1]]]) if name[1] in metrics else "-", claim.null_model)
+    return f"null model: {told}" if told else ""
+
+
 def fired(values: list) -> str:
     """What detectors say, side by side; of several seeds, in how many they do."""
     words = {1.0: "yes", 0.0: "no"}
@@ -100,7 +107,8 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         run = run._replace(seeds=len(more["seeds"]), started=datetime.fromisoformat(more["started"]))
     verdict = judge(claim, metrics, run)
     shown = fired if claim.test == "detector" else text
-    beside = (claim.caveat, f"null model: {claim.null_model}" if claim.null_model else "") if run else ()
+    late = "post-hoc: the run is older than its test" if verdict.post_hoc else ""
+    beside = (late, claim.caveat, null_model(claim, metrics)) if run else ()
     return {
         "id": claim.id,
         "chapter": claim.chapter,

@@ -32,7 +32,7 @@ def results_table(root: Path) -> str:
                 found[run.name, name].add(value)
                 found[run.name, f"{chapter}/{name}"].add(value)
         claims = read_json(run / "ledger.json").get("claims", [])
-        verdicts |= {(run.name, claim["id"]): claim["verdict"] for claim in claims}
+        verdicts |= {(run.name, claim["id"]): claim["verdict"] + claim["post_hoc"] * " (post-hoc)" for claim in claims}
 
     def shown(field: re.Match[str]) -> str:
         key = field[1], field[2]

@@ -1,4 +1,4 @@
-"""What predicted weights are worth: rankings three ways, losses by time, what the views change, and meshes."""
+"""What predicted weights are worth: rankings three ways, losses by time, and what the views change."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from flowsdf.conventions import Mesh, Surface
-from flowsdf.data.executor import each
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
-from flowsdf.evaluation.diagnostics import derangement, diagnose
-from flowsdf.evaluation.topology import Topology, topology
+from flowsdf.evaluation.diagnostics import cosine, derangement, diagnose
 from flowsdf.evaluation.weight_cloud import ious
 from flowsdf.generative.diffusion import implied_noise_mse
-from flowsdf.geometry.extract import extract
-from flowsdf.studies import hypernetworks, image_to_latent, pershape, scoring, weight_shapes
+from flowsdf.studies import image_to_latent, pershape, scoring, weight_shapes
 from flowsdf.studies.image_to_latent import Predictor, Views
 from flowsdf.studies.unseen import inputs
 from flowsdf.studies.weight_autoencoder import errors
 from flowsdf.studies.weight_shapes import Shapes
+from flowsdf.studies.weight_surfaces import surfaces
 from flowsdf.train.fits import Fit
 
 TOGETHER = 16  # decoders that are evaluated at once
+CLOUD = 300  # points of a surface where every answer is held against every training shape
 TIMES = [0, 50, 100, 150, 200, 250, 300, 350, 400, 450]
 THESIS_LOSS = {0: 0.18912, 50: 0.18286, 100: 0.18700, 200: 0.18563, 300: 0.19423, 450: 0.19252}  # what it prints of ten
 _decoded: dict[tuple, Bool[Tensor, "n p"]] = {}  # which points are inside, by the decoders' weights
@@ -66,25 +64,24 @@ def count_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def judged(
-    codes: Mapping[str, Float[Tensor, "s w"]], shapes: Shapes, prepared: Path, *, decoded: int, resolution: int
+    codes: Mapping[str, Float[Tensor, "s w"]], shapes: Shapes, prepared: Path, *, resolution: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The ``rankings`` of several runs: the table of ranks, and that of collapse."""
-    found = {n: rankings(of, shapes, prepared, decoded=decoded, resolution=resolution) for n, of in codes.items()}
+    clouds = scoring.clouds(prepared, shapes.entries, points=CLOUD)
+    found = {name: rankings(of, shapes, clouds, resolution=resolution) for name, of in codes.items()}
     ranks = pd.concat(table.assign(run=n).rename_axis("ranking").reset_index() for n, (table, _) in found.items())
     return ranks.set_index("run").reset_index(), pd.DataFrame([{"run": n, **facts} for n, (_, facts) in found.items()])
 
 
 def rankings(
-    codes: Float[Tensor, "n w"], shapes: Shapes, prepared: Path, *, decoded: int, resolution: int
+    codes: Float[Tensor, "n w"], shapes: Shapes, clouds: Sequence[Float[np.ndarray, "p 3"]], *, resolution: int
 ) -> tuple[pd.DataFrame, dict[str, float | str]]:
-    """How the own shape ranks by cosine, centred cosine and surface, of the first ``decoded``; and collapse.
+    """How the own shape ranks by cosine, centred cosine and surface; and collapse.
 
-    ``codes`` are the answers to the training shapes' own views.
+    ``codes`` are the answers to the training shapes' own views, ``clouds`` points on these shapes.
     """
     predictions, training, own = codes.numpy(), shapes.vectors.numpy(), np.arange(len(codes))
-    distances = scoring.surface_distances(
-        surfaces(codes[:decoded], shapes, resolution), scoring.clouds(prepared, shapes.entries)
-    )
+    distances = scoring.surface_distances(surfaces(codes, shapes, resolution), clouds, points=CLOUD)
     table = diagnose(predictions, training, own, surface_distances=distances)
     facts = collapse.collapse(predictions, training, own) | collapse.following(predictions, training, own)
     iou = float(field_ious(codes, shapes.vectors, shapes).mean())
@@ -145,52 +142,6 @@ def error_against_iou(
     )
 
 
-def surfaces(codes: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Surface]:
-    """The surfaces of decoders with these weights, each on a core."""
-    return each(_surface, [(code[None].numpy(), shapes.size, resolution) for code in codes], label="surfaces")
-
-
-def _surface(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Surface:
-    code, size, resolution = task
-    return extract(pershape.fields(pershape.restore(torch.from_numpy(code), **size))[0], resolution)
-
-
-def topologies(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[Topology]:
-    """What the decoded surfaces are made of, each told on a core."""
-    return each(_topology, [(code[None].numpy(), shapes.size, resolution) for code in vectors], label="topologies")
-
-
-def _topology(task: tuple[Float[np.ndarray, "1 w"], dict, int]) -> Topology:
-    return topology(_surface(task).mesh)
-
-
-def holes(
-    vectors: Float[Tensor, "n w"],
-    wrong: Mapping[str, Float[Tensor, "n w"]],
-    shapes: Shapes,
-    *,
-    holed: int,
-    resolution: int,
-    sizes: Sequence[float] = (1e-7, 1e-6, 1e-5, 1e-4),
-) -> pd.DataFrame:
-    """Which of the decoders, the first ``holed`` of one hole and the rest of none, keep their genus with errors.
-
-    Every error as it is, and in its direction with the mean squares of ``sizes``.
-    """
-    rows = []
-    for name, error in wrong.items():
-        changed = {None: vectors + error} | {mse: hypernetworks.at_error(vectors, error, mse) for mse in sizes}
-        for mse, of in changed.items():
-            told = hypernetworks.kept(genera(of, shapes, resolution), holed)
-            rows.append({"error": name, "mse": mse or float(error.square().mean()), "as it is": mse is None, **told})
-    return pd.DataFrame(rows)
-
-
-def genera(vectors: Float[Tensor, "n w"], shapes: Shapes, resolution: int) -> list[float]:
-    """How many holes the decoded surfaces have; NaN where one is open or there is none."""
-    return [told.genus for told in topologies(vectors, shapes, resolution)]
-
-
 def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
     """The x0 loss at TIMES with the right views and with another shape's, and the noise loss that it implies."""
     other = torch.as_tensor(derangement(len(shapes.vectors), np.random.default_rng(seed)))
@@ -202,6 +153,26 @@ def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) ->
     return pd.DataFrame(
         {"t": TIMES, "abar": alpha_bar, "x0 loss": right, "with shuffled views": shuffled}
         | {"implied noise loss": implied_noise_mse(right, alpha_bar)}
+    )
+
+
+def by_times(models: Mapping[str, Predictor], shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
+    """``by_time`` of several networks."""
+    return pd.concat(by_time(model, shapes, views, seed=seed).assign(run=name) for name, model in models.items())
+
+
+def nearest(codes: Float[Tensor, "s w"], shapes: Shapes, *, count: int = 5) -> pd.DataFrame:
+    """The training shapes whose weights are nearest to each answer by cosine, the first ``count``, with their cosines.
+
+    ``codes`` are the answers to the training shapes' own views.
+    """
+    similarity = cosine(codes.numpy(), shapes.vectors.numpy())
+    found = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
+    labels = [f"{e.name} ({e.category})" for e in shapes.entries]
+    return pd.DataFrame(
+        {"answer to": labels[row]}
+        | {f"{place + 1}": f"{labels[i]} {similarity[row, i]:.4f}" for place, i in enumerate(nearest_first)}
+        for row, nearest_first in enumerate(found)
     )
 
 
@@ -229,11 +200,3 @@ def kinds(shapes: Shapes, *, seed: int) -> pd.DataFrame:
         said = {"ranking by cosine": collapse.reading(of, training, own), "kind": collapse.kind(of, training, own)}
         rows.append({"answers": name, "deserved": word, **said, **facts})
     return pd.DataFrame(rows)
-
-
-def meshes(
-    rows: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, chosen: Sequence[int], resolution: int
-) -> list[Mesh]:
-    """Row by row, the meshes of the chosen shapes."""
-    drawn = torch.cat([of[list(chosen)] for of in rows.values()])
-    return [surface.mesh for surface in surfaces(drawn, shapes, resolution)]

@@ -15,8 +15,8 @@ from flowsdf.generative.diffusion import Denoiser
 from flowsdf.geometry.mesh import sample_surface
 from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, condition_strength, first, predict
 from flowsdf.studies.scoring import clouds
-from flowsdf.studies.weight_answers import meshes, surfaces
 from flowsdf.studies.weight_shapes import Shapes
+from flowsdf.studies.weight_surfaces import meshes, surfaces
 
 CORNER = 1.0  # of the frame: where all points of a sample without a surface are put
 

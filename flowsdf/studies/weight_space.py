@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import alignment, weight_cloud
 from flowsdf.models.pershape import PerShape, sizes
 from flowsdf.studies import pershape
@@ -21,6 +23,13 @@ def under_noise(
     clean = (decoders(at) < 0).numpy()
     noisy = {sigma: (pershape.noisy(decoders, sigma, seed=seed)(at) < 0).numpy() for sigma in sigmas}
     return [{"sigma": sigma, "IoU": weight_cloud.ious(of, clean).mean()} for sigma, of in noisy.items()]
+
+
+def central_shapes(vectors: Float[np.ndarray, "s n"], entries: Sequence[Entry], count: int = 3) -> pd.DataFrame:
+    """The shapes whose weights are nearest to the mean of all by cosine, the nearest first."""
+    central = weight_cloud.most_central(vectors, count)
+    labels = [f"{entries[i].name} ({entries[i].category})" for i in central]
+    return pd.DataFrame({"shape": labels, "cosine to the mean": weight_cloud.centrality(vectors)[central]})
 
 
 def reordered(
