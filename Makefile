@@ -9,10 +9,10 @@ export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 CONDA := $(if $(CONDA_PREFIX),$(filter-out base,$(CONDA_DEFAULT_ENV)))
 ifeq ($(CONDA),)
 READY := .venv/.locked
-PYTHON := $(CURDIR)/.venv/bin/python
+PYTHON := "$(CURDIR)/.venv/bin/python"
 else
 READY :=
-PYTHON := $(CONDA_PREFIX)/bin/python
+PYTHON := "$(CONDA_PREFIX)/bin/python"
 endif
 
 CHAPTERS := $(basename $(notdir $(wildcard notebooks/*.py)))
@@ -67,7 +67,7 @@ bench: $(READY) graphics  ## speed beside the obvious alternative, in one run
 	@$(PYTHON) -m flowsdf.bench
 
 lab: $(READY)  ## JupyterLab on this machine only; notebooks/*.py open as notebooks
-	@JUPYTER_CONFIG_PATH=$(CURDIR)/notebooks/.jupyter $(PYTHON) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=$(CURDIR)
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/notebooks/.jupyter" $(PYTHON) -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir="$(CURDIR)"
 
 # The tests run beside the smoke report, which goes first, as its chapters wait for each other: two of them at a time,
 # on a thread each. What the tests say is shown after it.
@@ -116,8 +116,8 @@ chapters: $(CHAPTERS)
 10_weight_autoencoder: 01_pershape 00_data
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
-13_generalisation: 12_image_to_latent 11_deepsdf 00_data $(if $(filter procedural,$(DATA)),,flowsdf/checkpoint/image_to_mesh.json)
-13_shape_count: 00_data $(or $(wildcard reports/$(PROFILE)*/sweep/*.csv),$(wildcard reports/published/laptop/sweep/*.csv))
+13_generalisation: 12_image_to_latent 11_deepsdf 00_data $(if $(filter-out procedural,$(DATA)),flowsdf/checkpoint/image_to_mesh.json)
+13_shape_count: 00_data notebooks/13_generalisation.py $(wildcard params/$(PROFILE)/13_generalisation.yaml params/$(PROFILE)/sweep.yaml) $(or $(wildcard reports/$(PROFILE)*/sweep/*.csv),$(wildcard reports/published/laptop/sweep/*.csv))
 13b_conditioning: 11_deepsdf 00_data
 13c_latent_space: 00_data
 flow_sdf_stage1:

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from flowsdf.evaluation.intervals import paired_bootstrap
+from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.report import figures, results
 from flowsdf.studies import weight_answers, weight_autoencoder, weight_samples, weight_shapes, weight_surfaces
 from flowsdf.studies.weight_diffusion import PHASES
@@ -88,7 +88,7 @@ for name, shapes in families.items():
     of_noise = shapes.vectors + error.square().mean(0).sqrt() * torch.randn(error.shape, generator=noise)
     cosine = weight_autoencoder.errors(shapes.vectors, codes[name])["cosine"].mean()
     ious = [weight_answers.field_ious(of, shapes.vectors, shapes) for of in (codes[name], of_mean, of_noise)]
-    gain = paired_bootstrap(*ious[:2], seed=seed)
+    gain = shapes_interval(ious[0] - ious[1], seed=seed)
     lines.append(
         {"family": name, "cosine": cosine, "relative error": relative, "IoU": ious[0].mean(), "gain": gain.estimate}
         | {"low": gain.low, "high": gain.high, "IoU with noise": ious[2].mean()}

@@ -151,7 +151,7 @@ results.say(
 # %%
 figure = figures.mesh_grid(rows["full"], names, columns=7, size=1.7)
 results.save_figure(chapter, figure, "recall_20", caption="Every shape of the small set, from its 64 numbers.")
-turning = {f"{row} {names[i]}": rows[row][i] for i in chosen[:2] for row in ("truth", "full")}
+turning = {f"{row} {names[i]}, {train[i].name}": rows[row][i] for i in chosen[:2] for row in ("truth", "full")}
 views3d.save_view(chapter, turning, "recall", caption="Truth beside reconstruction.")
 
 # %% [markdown]

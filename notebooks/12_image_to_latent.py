@@ -135,8 +135,10 @@ cosine = ranking[ranking.ranking == "cosine"].set_index("run")
 # %%
 one, other, near = diagnostics.nearest_pair(codes["few"].cpu().numpy())
 results.record_metrics(chapter, {"nearest_codes_cosine_20": near})
-pair = f"Of the small set {train[one].category} and {train[other].category} have the nearest codes"
-results.say(chapter, pair + ", of cosine {nearest_codes_cosine_20:.2f}: a perfect recall has the rest as its margin.")
+pair, closest = {"one": train[one].category, "other": train[other].category}, "{one} and {other} have the nearest codes"
+results.say(
+    chapter, closest + " of the few, of cosine {nearest_codes_cosine_20:.2f}: the rest is a recall's margin.", **pair
+)
 
 # %%
 other = torch.as_tensor(diagnostics.derangement(len(train), np.random.default_rng(seed)))

@@ -52,7 +52,8 @@ def test_rejections_name_shape_file_stage_and_reason():
 def test_the_stage_table_counts_in_done_and_rejected(tmp_path: Path):
     (tmp_path / "sdf").mkdir()
     (tmp_path / "sdf" / "obj_0000.npz").write_bytes(b"x" * 3_000_000)
-    (tmp_path / "sdf" / "other").write_bytes(b"x" * 1000)
+    (tmp_path / "sdf" / "obj_0001.npz.part").write_bytes(b"x" * 1000)  # left by a run that was killed
+    (tmp_path / "sdf" / "obj_0007.npz").write_bytes(b"x" * 1000)  # and by one of more shapes
     table = dataset.stage_table(ENTRIES, tmp_path).set_index("stage")
     counts = table[["n_in", "n_done", "n_rejected"]].to_numpy().tolist()
     assert counts == [[3, 2, 1], [2, 1, 1], [1, 1, 0], [1, 1, 0]]

@@ -52,6 +52,18 @@ def test_prose_without_a_metric_fails(chapter: Chapter) -> None:
         results.say(chapter, "The IoU is {iou:.3f}.")
 
 
+def test_names_of_the_data_are_words_whatever_they_look_like(chapter: Chapter) -> None:
+    with capture_output() as said:
+        results.say(chapter, "{one} and {other} at {rate}.", one="{new}", other="<img src=x> *a*")
+    assert said.outputs[0].data["text/markdown"] == r"{new} and &lt;img src=x&gt; \*a\* at 0.5."
+
+
+def test_a_name_that_is_no_text_is_kept_as_its_bytes(chapter: Chapter) -> None:
+    with capture_output():
+        results.save_table(chapter, pd.DataFrame({"file": ["b\udcff.glb"]}), "files", caption="Files.")
+    assert (chapter.report / "tables" / "files.csv").read_text(encoding="utf-8") == "file\nb\\udcff.glb\n"
+
+
 def test_names_and_captions_are_escaped(chapter: Chapter) -> None:
     with capture_output() as shown:
         table = pd.DataFrame({"<b>": ["<script>alert(1)</script>"]})

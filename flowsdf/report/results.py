@@ -21,6 +21,7 @@ from flowsdf.data.executor_processes import end_processes
 from flowsdf.data.faults import Failed
 from flowsdf.report.freshness import digest
 from flowsdf.report.machine import machine, peak_gigabytes, stamp
+from flowsdf.report.pages import markdown_escape
 from flowsdf.report.parameters import PLACES, check, declared
 from flowsdf.report.places import ROOT, Places, places
 from flowsdf.report.wording import significant
@@ -75,10 +76,14 @@ def record_claims(chapter: Chapter, ids: Iterable[str]) -> None:
     chapter.claims.extend(id for id in ids if id not in chapter.claims)
 
 
-def say(chapter: Chapter, text: str) -> None:
-    """Show prose whose numbers are the chapter's metrics (or parameters): say(chapter, "error {l1_mean:.4f}")."""
+def say(chapter: Chapter, text: str, **names: str) -> None:
+    """Show prose whose numbers are the chapter's metrics (or parameters): say(chapter, "error {l1_mean:.4f}").
+
+    ``names`` are words of the data's, as categories are, which must not be taken for Markdown or fields.
+    """
+    words = {name: markdown_escape(word) for name, word in names.items()}
     try:
-        spoken = text.format_map({**chapter.parameters, **chapter.metrics})
+        spoken = text.format_map({**chapter.parameters, **chapter.metrics, **words})
     except KeyError as error:
         raise Failed(f"{chapter.name}: the prose names {error}, which is no metric and no parameter") from None
     show({"text/markdown": spoken, "text/plain": spoken}, {"kind": "text"})
@@ -117,7 +122,7 @@ def save_figure(chapter: Chapter, figure: Any, name: str, *, caption: str, key: 
 def save_table(chapter: Chapter, table: Any, name: str, *, caption: str) -> None:
     """Keep a pandas table as tables/NAME.csv and show it, escaped; of a long one the first lines."""
     record = keep(chapter, "table", "tables", f"{name}.csv", caption)
-    write(chapter.report / record["file"], table.to_csv(index=False).encode())
+    write(chapter.report / record["file"], table.to_csv(index=False).encode(errors="backslashreplace"))
     if len(table) > LONGEST:
         caption = f"{caption} {SHOWN_LINES} of {len(table)} lines; all of them are in {record['file']}."
         table = table.head(SHOWN_LINES)

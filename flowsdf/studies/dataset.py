@@ -46,7 +46,8 @@ def stage_table(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
     for name in STAGES:
         stages = [entry.stages[name] for entry in entries if name in entry.stages]
         done = [stage for stage in stages if stage.status == "done"]
-        size = sum(path.stat().st_size for path in (folder / name).glob("obj_*"))
+        files = [artefact(folder, name, entry) for entry in entries if entry.stages.get(name) in done]
+        size = sum(path.stat().st_size for path in files if path.exists())
         seconds = np.mean([stage.seconds for stage in done]) if done else np.nan
         rows.append((name, len(stages), len(done), len(stages) - len(done), seconds, size / 1e6))
     return pd.DataFrame(rows, columns=["stage", "n_in", "n_done", "n_rejected", "seconds a shape", "megabytes"])

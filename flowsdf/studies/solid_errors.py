@@ -18,6 +18,7 @@ from flowsdf.geometry.extract import extract
 from flowsdf.geometry.render import Rays, seen_from, visible
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.image_losses import looks, slope_of
+from flowsdf.studies.scoring import RESAMPLED
 from flowsdf.studies.solids import Front, Solid, as_image, front_of
 from flowsdf.studies.threads import side_by_side
 
@@ -112,7 +113,8 @@ def solid_scores(
         answers: dict[str, Surface] = {name: extract(of[number], resolution) for name, of in rows.items()}
         answers |= {"floor": surface}
         named = {"shape": number, "kind": shape.kind}
-        return [{"row": name} | named | score(answer, truth, seed=number) for name, answer in answers.items()]
+        seed = RESAMPLED + number
+        return [{"row": name} | named | score(answer, truth, seed=seed) for name, answer in answers.items()]
 
     scored = side_by_side(lines, range(len(shapes)), label="solids")
     return pd.DataFrame(line for of in scored for line in of)
