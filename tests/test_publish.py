@@ -82,9 +82,14 @@ def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: 
     run = tmp_path / "reports" / "published" / "laptop"
     (run / "00_first").mkdir(parents=True)
     (run / "00_first" / "metrics.json").write_text('{"area": 3.14159, "count": 7}')
-    (run / "ledger.json").write_text('{"claims": [{"id": "T1", "verdict": "partial", "chapter": "00_first"}]}')
+    claims = [
+        {"id": name, "verdict": "partial", "chapter": "00_first", "post_hoc": name == "T2"} for name in ("T1", "T2")
+    ]
+    (run / "ledger.json").write_text(json.dumps({"claims": claims}))
     (tmp_path / "params").mkdir()
-    (tmp_path / "params" / "results_table.md").write_text("{laptop:area} {laptop:count} {laptop:T1:verdict} {x:area}\n")
+    (tmp_path / "params" / "results_table.md").write_text(
+        "{laptop:area} {laptop:count} {laptop:T1:verdict} {laptop:T2:verdict} {x:area}\n"
+    )
     (tmp_path / "params" / "findings.md").write_text("## 00_first\n**The area is {area:.2f}.** More.\n")
     (run / "00_first" / "notebook.ipynb").write_text('{"cells": [{"cell_type": "markdown", "source": "# A square"}]}')
     marks = "<!-- {0}: here -->\nold\n<!-- end of {0} -->\n"
@@ -92,7 +97,7 @@ def test_the_results_table_takes_every_number_from_the_published_runs(tmp_path: 
     write_results_table(tmp_path)
     readme, page = (tmp_path / "README.md").read_text(), "reports/published/laptop/00_first/README.md"
     assert f"\n- The area is 3.14. ([A square]({page}))\n<!--" in readme
-    assert "\n3.142 7 partial -\n" in readme
+    assert "\n3.142 7 partial partial (post-hoc) -\n" in readme
 
 
 def test_a_metric_of_two_chapters_must_say_which(tmp_path: Path) -> None:
