@@ -88,6 +88,7 @@ lint: $(READY)
 graphics: $(READY)
 	@$(PYTHON) -m flowsdf.report.graphics
 
+# What is never imported here, or in a single test: its byte code, a quarter of all, is not worth the wait.
 UNUSED := '/(tests?|testing|diffusers|sqlalchemy|_inductor|models/(?!auto|dinov2)\w+)/'
 
 .venv/.locked: requirements.lock pyproject.toml
