@@ -158,7 +158,8 @@ def by_time(predictor: Predictor, shapes: Shapes, views: Views, *, seed: int) ->
 
 def by_times(models: Mapping[str, Predictor], shapes: Shapes, views: Views, *, seed: int) -> pd.DataFrame:
     """``by_time`` of several networks."""
-    return pd.concat(by_time(model, shapes, views, seed=seed).assign(run=name) for name, model in models.items())
+    tables = (by_time(model, shapes, views, seed=seed).assign(run=name) for name, model in models.items())
+    return pd.concat(tables).set_index("run").reset_index()
 
 
 def nearest(codes: Float[Tensor, "s w"], shapes: Shapes, *, count: int = 5) -> pd.DataFrame:
