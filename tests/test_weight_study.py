@@ -1,11 +1,10 @@
 """Weights from views: the switches of the phases, what a fit gives back, the field loss, modulations, and answers."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
+from flowsdf.data.manifest import Entry
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.models.modulated import Modulated
 from flowsdf.models.pershape import PerShape
@@ -95,15 +94,16 @@ def test_the_field_loss_of_the_mean_is_one_and_training_lowers_it(
 
 
 def test_the_nearest_weights_are_named_in_order(shapes: weight_shapes.Shapes) -> None:
-    named = shapes._replace(entries=[SimpleNamespace(name=f"obj_{i}", category="ball") for i in range(SHAPES)])
+    entries = [Entry(i, f"{i}", "ball", "CC0", True, "made", f"{i}.ply", "", "train", {}) for i in range(SHAPES)]
+    named = shapes._replace(entries=entries)
     mixed = 0.6 * named.vectors + 0.4 * named.vectors.roll(1, 0)
     table = weight_answers.nearest(mixed, named, count=2)
     assert list(table) == ["answer to", "1", "2"] and len(table) == SHAPES
     for i, (name, first, second) in enumerate(table.itertuples(index=False)):
         similar = torch.nn.functional.cosine_similarity(mixed[i].double(), named.vectors.double())
         best, next_best = similar.argsort(descending=True)[:2].tolist()
-        assert name == f"obj_{i} (ball)" and first == f"obj_{best} (ball) {similar[best]:.4f}"
-        assert second == f"obj_{next_best} (ball) {similar[next_best]:.4f}"
+        assert name == f"obj_{i:04d} (ball)" and first == f"obj_{best:04d} (ball) {similar[best]:.4f}"
+        assert second == f"obj_{next_best:04d} (ball) {similar[next_best]:.4f}"
 
 
 def test_the_iou_of_balls_is_the_ratio_of_their_volumes(shapes: weight_shapes.Shapes) -> None:

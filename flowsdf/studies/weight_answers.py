@@ -169,7 +169,7 @@ def nearest(codes: Float[Tensor, "s w"], shapes: Shapes, *, count: int = 5) -> p
     """
     similarity = cosine(codes.numpy(), shapes.vectors.numpy())
     found = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
-    labels = [f"{e.name} ({e.category})" for e in shapes.entries]
+    labels = weight_shapes.labels(shapes.entries)
     return pd.DataFrame(
         {"answer to": labels[row]}
         | {f"{place + 1}": f"{labels[i]} {similarity[row, i]:.4f}" for place, i in enumerate(nearest_first)}

@@ -1,5 +1,6 @@
 """What the weight-space chapters share: shapes with the weights of their decoders and the features of their views."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +41,11 @@ def shapes_of(prepared: Path, decoders: Path, *, most: int = 0, run: str = "warm
     keys = {f"{stage} of {e.name}": e.stages[stage].key for e in entries for stage in ("features", "sdf")}
     keys |= {"decoders": facts["fingerprint"]}
     return Shapes(entries, vectors, features, cameras, size, keys)
+
+
+def labels(entries: Sequence[Entry]) -> list[str]:
+    """The name and category of each shape, as tables give them."""
+    return [f"{entry.name} ({entry.category})" for entry in entries]
 
 
 def first(shapes: Shapes, count: int) -> Shapes:

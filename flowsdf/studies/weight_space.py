@@ -11,7 +11,7 @@ from torch import Tensor
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation import alignment, weight_cloud
 from flowsdf.models.pershape import PerShape, sizes
-from flowsdf.studies import pershape
+from flowsdf.studies import pershape, weight_shapes
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def under_noise(
 def central_shapes(vectors: Float[np.ndarray, "s n"], entries: Sequence[Entry], count: int = 3) -> pd.DataFrame:
     """The shapes whose weights are nearest to the mean of all by cosine, the nearest first."""
     central = weight_cloud.most_central(vectors, count)
-    labels = [f"{entries[i].name} ({entries[i].category})" for i in central]
+    labels = weight_shapes.labels([entries[i] for i in central])
     return pd.DataFrame({"shape": labels, "cosine to the mean": weight_cloud.centrality(vectors)[central]})
 
 
