@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from flowsdf.evaluation.few_values import difference_interval, few_seeds_interval, share_interval, student_interval
+from flowsdf.evaluation.few_values import (
+    difference_interval,
+    few_seeds_interval,
+    shapes_interval,
+    share_interval,
+    student_interval,
+)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_t_test():
@@ -25,6 +31,13 @@ def test_seeds_and_shapes_both_widen_the_interval():
     assert mean == 1.5 and (high - low) ** 2 == pytest.approx(
         sum((i.high - i.low) ** 2 for i in (over_seeds, over_shapes))
     )
+
+
+@pytest.mark.parametrize("count", [2, 7, 8, 15, 27, 60])
+def test_the_interval_over_shapes_covers(count):
+    drawn = np.random.default_rng(0).normal(size=(2000, count))
+    found = [shapes_interval(row, seed=0) for row in drawn]
+    assert np.mean([low <= 0 <= high for _, low, high in found]) >= 0.93
 
 
 @pytest.mark.parametrize(("few", "many"), [(3, 10), (6, 6), (12, 20)])

@@ -13,13 +13,22 @@ def test_bootstrap_covers_the_mean():
     assert 0.88 <= np.mean([low <= 1 <= high for _, low, high in found]) <= 0.98
 
 
+@pytest.mark.parametrize(("by_seed", "by_shape"), [(1.0, 0.1), (0.3, 1.0), (1.0, 1.0)])
+def test_two_way_bootstrap_covers(by_seed, by_shape):
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(300, 5, 1)) * by_seed + rng.normal(size=(300, 1, 12)) * by_shape
+    found = [iv.two_way_bootstrap(values, seed=0) for values in drawn]
+    assert np.mean([low <= 0 <= high for _, low, high in found]) >= 0.89
+
+
 def test_bootstrap_agrees_with_a_loop_and_with_its_seed():
     values = np.array([1.0, 4.0, 2.0, 8.0, 5.0])
     rng, means = np.random.default_rng(3), []
     for row in rng.integers(5, size=(2000, 5)):
         means.append(sum(values[i] for i in row) / 5)
     found = iv.bootstrap_interval(values, seed=3)
-    assert found == pytest.approx((4.0, np.quantile(means, 0.025), np.quantile(means, 0.975)))
+    beyond = stats.norm.cdf(-stats.t.ppf(0.975, 4) * np.sqrt(5 / 4))  # 0.001
+    assert found == pytest.approx((4.0, np.quantile(means, beyond), np.quantile(means, 1 - beyond)))
     assert found == iv.bootstrap_interval(values, seed=3)
 
 

@@ -18,7 +18,8 @@ from flowsdf.data.manifest import (
     write_manifest,
 )
 from flowsdf.data.sources import RawShape
-from flowsdf.geometry.mesh import normalise, sample_surface
+from flowsdf.geometry.distance import unsigned_distance
+from flowsdf.geometry.mesh import concatenate, normalise, sample_surface
 
 
 def entries(*splits, hashes=None):
@@ -88,6 +89,26 @@ def test_near_duplicates_are_pairs_of_surfaces_closer_than_a_hundredth():
     shapes += [shifted, far]
     points = np.stack([sampled(mesh, seed) for seed, mesh in enumerate(shapes)])
     assert near_duplicates(points, shapes.__getitem__) == [(0, 1), (0, 4), (1, 4), (4, 5)]
+
+
+def test_a_small_part_that_moved_far_is_no_difference():
+    body, part = (normalise(prism(40, height))[0] for height in (1.0, 0.5))
+    turned = [
+        concatenate([Mesh(body.vertices / 2, body.faces), Mesh(part.vertices * 0.04 + way, part.faces)])
+        for way in ([0, 0.9, 0], [0, -0.9, 0], [0.9, 0, 0])
+    ]
+    points = np.stack([sampled(mesh, seed) for seed, mesh in enumerate(turned)])
+    assert near_duplicates(points, turned.__getitem__) == [(0, 1), (0, 2), (1, 2)]
+
+
+def test_pairs_are_those_of_every_pair_held_against_the_other():
+    rng = np.random.default_rng(1)
+    raw = [prism(int(sides), 0.5 + rng.random()) for sides in rng.integers(3, 30, 40)]
+    shapes = [normalise(mesh)[0] for mesh in raw]
+    points = np.stack([sampled(mesh, seed) for seed, mesh in enumerate(shapes)])
+    apart = np.array([[unsigned_distance(p, mesh).mean() for mesh in shapes] for p in points])
+    near = np.argwhere(np.triu(apart + apart.T < 0.02, 1))
+    assert len(near) > 5 and near_duplicates(points, shapes.__getitem__) == [(i, j) for i, j in near.tolist()]
 
 
 def test_a_thousand_shapes_are_compared_in_seconds():

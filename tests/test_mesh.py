@@ -57,6 +57,18 @@ def test_vertex_normals_point_outward():
     assert (m.vertex_normals(Mesh(np.vstack([ball.vertices, np.ones((1, 3))]), ball.faces))[-1] == 0).all()
 
 
+def test_what_is_remembered_is_by_content_and_forgotten_in_turn():
+    asked = []
+    area = m.remembered(lambda mesh: asked.append(mesh) or m.area(mesh), last=2)
+    small, large = cube(1.0), cube(2.0)
+    assert [area(small), area(Mesh(small.vertices.copy(), small.faces)), area(large)] == pytest.approx([6, 6, 24])
+    assert len(asked) == 2
+    area(small), area(cube(3.0)), area(small)  # the large one was asked longest ago
+    assert len(asked) == 3
+    area(large)
+    assert len(asked) == 4
+
+
 def test_torus_and_sphere_approach_their_closed_forms():
     assert m.area(torus()) == pytest.approx(4 * np.pi**2 * 0.7 * 0.2, rel=0.02)
     assert m.volume(torus()) == pytest.approx(2 * np.pi**2 * 0.7 * 0.2**2, rel=0.02)

@@ -45,7 +45,7 @@ def read_arrays(path: Path, **dtypes: type) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             return {name: _read_array(archive, name, np.dtype(dtype)) for name, dtype in dtypes.items()}
     except Exception as error:  # whatever a broken file makes zipfile and numpy raise
-        raise Failed(f"{path}: {error}: remove it and run 00_data again") from None
+        raise Failed(f"{path}: {error}: remove it, then make 00_data FORCE=1") from None
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype) -> np.ndarray:

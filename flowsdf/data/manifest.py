@@ -7,20 +7,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from scipy.sparse import coo_array
+from jaxtyping import Float, Int
+from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist
 
 from flowsdf.conventions import Mesh, object_name
 from flowsdf.data.faults import Failed
 from flowsdf.data.files import sha256_of, write_whole
 from flowsdf.data.sources import RawShape, redistributable
-from flowsdf.geometry.distance import unsigned_distance
+from flowsdf.geometry.distance import distance_to
 
 STAGES = ("watertight", "sdf", "views", "features")
-PROBES = 64
+VOXEL, PROBES, SURE = 0.08, 64, 5  # of the search for near-duplicates: a width; samples; standard errors
 
 
 class Stage(NamedTuple):
@@ -92,15 +91,15 @@ def near_duplicates(
 ) -> list[tuple[int, int]]:
     """The pairs of shapes whose mean symmetric surface distance is below ``threshold``, in units of the frame.
 
-    ``points`` are samples of each surface. The unsigned distance fields of two shapes differ nowhere by more than
-    their surfaces do, so pairs that differ on average by twice the threshold at fixed probes are left out; for the
-    others the samples are held against ``surface(i)``, the shape's mesh.
+    ``points`` are random samples of each surface, held against ``surface(i)``, the shape's mesh. Left out before are
+    pairs whose voxels are further apart than that, and pairs for whose first samples it is all but impossible.
     """
-    probes = np.random.default_rng(0).uniform(-1, 1, (PROBES, 3))
-    fields = np.array([cKDTree(samples).query(probes)[0] for samples in points])  # (n, probes)
-    near = pdist(fields, "cityblock") / PROBES < 2 * threshold
-    pairs = np.argwhere(np.triu(np.ones((len(points),) * 2, bool), 1))[near]
-    return [(int(i), int(j)) for i, j in pairs if _apart(points, surface, i, j) < threshold]
+    pairs = np.argwhere(np.triu(_voxels_apart(points) < threshold, 1))
+    first = _distances(points[:, :PROBES], surface, pairs)
+    least = first.mean(1) - SURE * first.std(1) / np.sqrt(first.shape[1])
+    pairs = pairs[least < threshold]
+    apart = _distances(points, surface, pairs).mean(1)
+    return [(int(i), int(j)) for i, j in pairs[apart < threshold]]
 
 
 def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> list[Entry]:
@@ -124,8 +123,34 @@ def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> lis
     return [e._replace(split="held_out_shape") if k else e for e, k in zip(moved, known, strict=True)]
 
 
-def _apart(points: np.ndarray, surface: Callable[[int], Mesh], i: int, j: int) -> float:
-    return (unsigned_distance(points[i], surface(j)).mean() + unsigned_distance(points[j], surface(i)).mean()) / 2
+def _voxels_apart(points: Float[np.ndarray, "n p 3"]) -> Float[np.ndarray, "n n"]:
+    """What the mean symmetric distance of two shapes' samples is at least, by the voxels that they lie in."""
+    side = int(np.ceil(2 / VOXEL)) + 2
+    voxel = np.floor((points + 1) / VOXEL).astype(np.int64).clip(0, side - 3) + 1
+    number = np.ravel_multi_index(tuple(np.moveaxis(voxel, -1, 0)), (side,) * 3)  # (n, p)
+    shape = np.broadcast_to(np.arange(len(points))[:, None], number.shape)
+    taken = np.zeros((len(points), side**3), bool)
+    taken[shape, number] = True
+    to = np.empty(taken.shape, np.float32)  # from a point of a voxel to the nearest sample of the shape, at least
+    for row, own in zip(to, taken, strict=True):
+        beside = binary_dilation(own.reshape((side,) * 3), np.ones((3, 3, 3)))
+        row[:] = VOXEL * distance_transform_edt(~beside).ravel()
+    share = np.full(number.size, 1 / number.shape[1], np.float32)
+    means = csr_array((share, (shape.ravel(), number.ravel())), shape=to.shape) @ to.T
+    return (means + means.T) / 2
+
+
+def _distances(
+    points: Float[np.ndarray, "n p 3"], surface: Callable[[int], Mesh], pairs: Int[np.ndarray, "m 2"]
+) -> Float[np.ndarray, "m 2*p"]:
+    """From the points of each shape of a pair to the other's surface, whose tree is built once for all its pairs."""
+    found = np.empty((len(pairs), 2, points.shape[1]))
+    for number in np.unique(pairs):
+        to = distance_to(surface(int(number)))
+        row, side = np.nonzero(pairs == number)
+        asked = points[pairs[row, 1 - side]]  # (pairs of this shape, p, 3)
+        found[row, side] = to(asked.reshape(-1, 3)).reshape(asked.shape[:2])
+    return found.reshape(len(pairs), 2 * points.shape[1])
 
 
 def _entry(index: int, shape: RawShape) -> Entry:

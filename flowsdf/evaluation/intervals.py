@@ -18,10 +18,13 @@ class Interval(NamedTuple):
 
 
 def bootstrap_interval(values: Sample, *, seed: int, level: float = 0.95, resamples: int = 2000) -> Interval:
-    """The mean and its percentile bootstrap interval (Efron 1979) over independent ``values``; ValueError below two."""
+    """The mean and its percentile bootstrap interval (Efron 1979) over independent ``values``; ValueError below two.
+
+    As here in all of them, its percentiles lie further out the fewer values there are (Hesterberg 2015).
+    """
     values = _several(values)
     drawn = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
-    return _percentiles(values.mean(), values[drawn].mean(1), level)
+    return _percentiles(values.mean(), values[drawn].mean(1), [values], level)
 
 
 def paired_bootstrap(a: Sample, b: Sample, *, seed: int, level: float = 0.95, resamples: int = 2000) -> Interval:
@@ -41,7 +44,7 @@ def difference_bootstrap(
         return Interval(float(a.mean() - b.mean()), np.nan, np.nan)
     rng = np.random.default_rng(seed)
     drawn = [values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in (a, b)]
-    return _percentiles(a.mean() - b.mean(), drawn[0] - drawn[1], level)
+    return _percentiles(a.mean() - b.mean(), drawn[0] - drawn[1], [a, b], level)
 
 
 def two_way_bootstrap(
@@ -53,7 +56,8 @@ def two_way_bootstrap(
     rng = np.random.default_rng(seed)
     rows = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=resamples) / seeds  # (b, seeds)
     columns = rng.multinomial(shapes, np.full(shapes, 1 / shapes), size=resamples) / shapes  # (b, shapes)
-    return _percentiles(values.mean(), np.einsum("bi,ij,bj->b", rows, values, columns, optimize=True), level)
+    drawn = np.einsum("bi,ij,bj->b", rows, values, columns, optimize=True)
+    return _percentiles(values.mean(), drawn, [values.mean(1), values.mean(0)], level)
 
 
 def prediction_interval(values: Sample, *, level: float = 0.95) -> Interval:
@@ -107,6 +111,14 @@ def _half_width(deviation: float, count: int, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, count - 1) * deviation * np.sqrt(1 + 1 / count))
 
 
-def _percentiles(estimate: float, replicates: np.ndarray, level: float) -> Interval:
-    low, high = np.quantile(replicates, [(1 - level) / 2, (1 + level) / 2])
+def _percentiles(estimate: float, replicates: np.ndarray, resampled: list[np.ndarray], level: float) -> Interval:
+    """The percentiles at which means of resampled normal values would lie as far out as Student's t says.
+
+    Its degrees of freedom are Welch's (1947) where several samples vary; of a single value they count none.
+    """
+    parts = [(of.var(ddof=1) / len(of), len(of) - 1) for of in resampled if len(of) > 1]
+    spread = sum(variance**2 / freedom for variance, freedom in parts)
+    freedom = sum(variance for variance, _ in parts) ** 2 / spread if spread else 1.0
+    beyond = stats.norm.cdf(-stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(1 + 1 / freedom))
+    low, high = np.quantile(replicates, [beyond, 1 - beyond])
     return Interval(float(estimate), float(low), float(high))

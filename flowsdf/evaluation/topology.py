@@ -20,6 +20,7 @@ class Topology(NamedTuple):
     volume: float
 
 
+@measure.remembered
 def topology(mesh: Mesh) -> Topology:
     """The topology of a mesh; zeros and a NaN genus when it has no faces."""
     return Topology(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.data.artefacts import read_mesh_artefact
@@ -15,7 +15,7 @@ from flowsdf.evaluation.generative import mean_nearest
 from flowsdf.evaluation.scores import FAILED_DISTANCE, score, summarise, truth_samples, view_iou
 from flowsdf.geometry.distance import inside, signed_distance
 from flowsdf.geometry.extract import sparse_grid
-from flowsdf.geometry.mesh import sample_surface
+from flowsdf.geometry.mesh import remembered, sample_surface
 
 RESAMPLED = 2**32  # apart from the seeds of the truths: the floor is another sampling of the same surface
 SILHOUETTE_PIXELS = 128
@@ -41,16 +41,19 @@ def score_rows(
     )
 
 
-def _scores(task: tuple[Path, Entry, int, list[Surface], dict[str, int]]) -> list[dict[str, float]]:
+@remembered
+def _outlines(mesh: Mesh) -> Bool[np.ndarray, "views h w"]:
     from flowsdf.data.views import silhouettes  # whose renderer most processes do without
 
+    return silhouettes(mesh, size=SILHOUETTE_PIXELS)
+
+
+def _scores(task: tuple[Path, Entry, int, list[Surface], dict[str, int]]) -> list[dict[str, float]]:
     folder, entry, number, answers, counts = task
     mesh = read_mesh_artefact(folder, entry)
     truth = truth_samples(mesh, lambda points: inside(points, mesh), seed=entry.index, **counts)
-    seen = silhouettes(mesh, size=SILHOUETTE_PIXELS)
     return [
-        score(answer, truth, seed=RESAMPLED + number)
-        | {"view_iou": view_iou(silhouettes(answer.mesh, size=SILHOUETTE_PIXELS), seen)}
+        score(answer, truth, seed=RESAMPLED + number) | {"view_iou": view_iou(_outlines(answer.mesh), _outlines(mesh))}
         for answer in answers
     ]
 

@@ -109,7 +109,7 @@ def _denormals_flushed() -> Iterator[None]:
 
 def generator_at(seed: int, step: int) -> torch.Generator:
     """The randomness of one step: a function of (seed, step, process), so that resuming needs no saved state."""
-    entropy = np.random.SeedSequence((seed, step, PartialState().process_index))
+    entropy = np.random.SeedSequence(seed, spawn_key=(step, PartialState().process_index))
     return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
