@@ -35,6 +35,16 @@ results.save_table(
 )
 
 # %% [markdown]
+# ## The twelve phases
+#
+# What the thesis says of each of its phases, and in a sentence what the chapter found that measures it again.
+
+# %%
+results.save_table(
+    chapter, ledger.phases(chapter.places, rows), "phases", caption="The phases of the thesis, then and here."
+)
+
+# %% [markdown]
 # ## Every claim
 
 # %%

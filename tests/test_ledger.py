@@ -8,8 +8,8 @@ import pandas as pd
 import toy_report
 
 from flowsdf.report.freshness import read_json, sealed
-from flowsdf.report.ledger import asked, by_section, fired, load_claims, row
-from flowsdf.report.places import ROOT, Places
+from flowsdf.report.ledger import asked, by_section, fired, load_claims, phases, row
+from flowsdf.report.places import ROOT, Places, chapters
 from flowsdf.report.results import write_json
 from flowsdf.report.wording import significant
 
@@ -50,6 +50,17 @@ def test_a_run_older_than_its_test_says_so() -> None:
     before, after = row(claim, reports), row(late, reports)
     assert after["post_hoc"] and after["reason"] == f"{before['reason']}; post-hoc: the run is older than its test"
     assert not row(late, reports / "nowhere")["post_hoc"] and "post-hoc" not in before["reason"]
+
+
+def test_the_twelve_phases_stand_beside_what_was_found(tmp_path: Path) -> None:
+    where = Places(tmp_path, "laptop", "procedural")
+    where.reports.parent.mkdir()
+    where.reports.symlink_to(ROOT / "reports" / "published" / "laptop")
+    (tmp_path / "params").symlink_to(ROOT / "params")
+    table = phases(where, pd.DataFrame(read_json(where.reports / "ledger.json")["claims"]))
+    assert list(table["phase"]) == ["0 to 1.5", *map(str, range(2, 13))]
+    assert (table.here.str.len() > 20).all() and set(table.chapter) <= set(chapters(ROOT))
+    assert table.claims[table.phase == "10"].str.contains("partial").all()
 
 
 def test_an_edited_metric_is_caught(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from flowsdf.data.procedural import parts
 from flowsdf.data.sdf import check_sdf, exact_sdf, sample_points
-from flowsdf.geometry.distance import signed_distance, unsigned_distance
+from flowsdf.geometry.distance import inside, unsigned_distance, winding_number
 
 BALL = parts.ball(0.8).mesh()
 BOX = parts.box(1.0, 0.8, 0.6).mesh()
@@ -46,7 +46,9 @@ def test_points_follow_their_seed_only():
 def test_exact_sdf_keeps_the_order_of_the_points():
     points, sdf = samples()
     assert sdf.dtype == np.float32
-    np.testing.assert_array_equal(sdf, signed_distance(points, BALL).astype(np.float32))
+    one_by_one = np.where(winding_number(points, BALL) > 0.5, -1, 1) * unsigned_distance(points, BALL)
+    np.testing.assert_array_equal(sdf, one_by_one.astype(np.float32))
+    np.testing.assert_array_equal(inside(points, BALL), one_by_one < 0)
     np.testing.assert_allclose(sdf, np.linalg.norm(points, axis=1) - 0.8, atol=0.003)
 
 

@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from unittest.mock import patch
 
 import numpy as np
 
@@ -23,6 +24,7 @@ FIELD_OF_VIEW = 2 * np.arcsin(1 / CAMERA_DISTANCE) * 1.02  # the unit sphere wit
 GRAY_BLUE = (0.45, 0.52, 0.62, 1.0)
 HEADLIGHT, RIM_LIGHT, AMBIENT = 4.0, 2.5, 0.12
 DRAWN_FACES = 12_000  # more are smaller than a pixel and only cost time
+STORAGE = pyrender.renderer.glRenderbufferStorageMultisample  # of pyrender's framebuffers, made by the first frame
 BLACK = (0.0, 0.0, 0.0, 0.0)  # floats: whole numbers would render black objects too
 
 
@@ -41,7 +43,8 @@ def silhouettes(
     if not len(mesh.faces):
         return np.zeros((len(directions) if directions is not None else SILHOUETTE_VIEWS, size, size), bool)
     directions = fibonacci_sphere(SILHOUETTE_VIEWS) if directions is None else directions
-    return np.stack([depth > 0 for depth in _frames(mesh, directions, size, pyrender.RenderFlags.DEPTH_ONLY)])
+    with patch.object(pyrender.renderer, "glRenderbufferStorageMultisample", _one_sample):
+        return np.stack([depth > 0 for depth in _frames(mesh, directions, size, pyrender.RenderFlags.DEPTH_ONLY)])
 
 
 def _frames(mesh: Mesh, directions: np.ndarray | None, size: int, flags: int):
@@ -49,7 +52,7 @@ def _frames(mesh: Mesh, directions: np.ndarray | None, size: int, flags: int):
     scene, rig = _scene(mesh)
     for direction in fibonacci_sphere(VIEWS) if directions is None else directions:
         scene.set_pose(rig, look_at(CAMERA_DISTANCE * direction))
-        yield _renderer(size).render(scene, flags=flags)
+        yield _renderer(size, flags).render(scene, flags=flags)
 
 
 def _scene(mesh: Mesh) -> tuple[pyrender.Scene, pyrender.Node]:
@@ -75,6 +78,11 @@ def _primitive(mesh: Mesh) -> pyrender.Primitive:
     )
 
 
+def _one_sample(target: int, _samples: int, *size: int) -> None:
+    """A pixel of a mask needs one sample where pyrender takes four: a third of the time."""
+    STORAGE(target, 0, *size)
+
+
 @cache
-def _renderer(size: int) -> pyrender.OffscreenRenderer:
+def _renderer(size: int, _flags: int) -> pyrender.OffscreenRenderer:
     return pyrender.OffscreenRenderer(size, size)

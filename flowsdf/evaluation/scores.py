@@ -47,7 +47,9 @@ def truth_samples(
     points = rng.uniform(-HALF_EXTENT, HALF_EXTENT, (volume_points, 3))
     near = sample_surface(mesh, volume_points, rng).points + _in_ball(volume_points, NEAR, rng)
     near = near.clip(-HALF_EXTENT, HALF_EXTENT)
-    return Truth(surface, cKDTree(surface.points), points, inside(points), near, inside(near), topology(mesh))
+    occupied = inside(np.concatenate([points, near]))  # at once, as what tells it may have to build a tree
+    parts = points, occupied[:volume_points], near, occupied[volume_points:]
+    return Truth(surface, cKDTree(surface.points), *parts, topology(mesh))
 
 
 def score(prediction: Surface, truth: Truth, *, seed: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ from flowsdf.data.faults import Failed
 from flowsdf.evaluation.claims import Claim, parse_claims, sign
 from flowsdf.evaluation.verdicts import Run, judge
 from flowsdf.report.evidence import evidence_for
+from flowsdf.report.findings import findings, lead
 from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places
@@ -132,6 +133,19 @@ def write_ledger(where: Places) -> pd.DataFrame:
     content = {"profile": where.profile, "data": where.data_name, "evidence": evidence, "claims": rows}
     write_json(where.reports / "ledger.json", {**content, "seal": digest_json(content)})
     return pd.DataFrame(rows)
+
+
+def phases(where: Places, ledger: pd.DataFrame) -> pd.DataFrame:
+    """The thesis's phases (params/phases.yaml), what it says of each, and what this run found and judged there."""
+    told = findings(where.root, where.reports, ledger="")
+    lines = []
+    for asked in load_yaml(where.root / "params" / "phases.yaml"):
+        chapter = asked.pop("chapter")
+        judged = Counter(ledger.verdict[ledger.chapter == chapter])
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in judged.items())
+        found = lead(told[chapter]) if chapter in told else "-"
+        lines.append(asked | {"here": found, "claims": verdicts, "chapter": chapter})
+    return pd.DataFrame(lines)
 
 
 def counts(ledger: pd.DataFrame) -> dict[str, int]:
