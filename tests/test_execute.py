@@ -244,6 +244,14 @@ def test_a_parameter_is_a_value_not_code(report: Path) -> None:
     assert "touch owned" in read_json(report / "reports/smoke/00_first/run.json")["parameters"]["mode"]
 
 
+def test_a_kernel_needs_no_port_that_another_process_could_take(report: Path) -> None:
+    first = report / "notebooks" / "00_first.py"
+    told = "import ipykernel\nresults.record_metrics(chapter, {'ipc': '\"ipc\"' in ipykernel.get_connection_info()})\n"
+    first.write_text(first.read_text().replace("results.finish(chapter)", f"{told}results.finish(chapter)"))
+    assert toy_report.run(report, "execute", "00_first").returncode == 0
+    assert read_json(report / "reports/smoke/00_first/metrics.json")["ipc"]
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_run_leaves_no_orphan_and_no_temporary_file(tmp_path: Path, number: int, code: int) -> None:
     root, words = toy_report.make(tmp_path / "report"), toy_report.command("execute", "00_first")

@@ -8,7 +8,7 @@ from typing import Any
 
 from flowsdf.data.executor_processes import KEPT_MEMORY, WORKERS_IMPORT
 from flowsdf.data.faults import Failed
-from flowsdf.report.forked_kernels import expect, write_kernelspec
+from flowsdf.report.forked_kernels import LONGEST, expect, write_kernelspec
 from flowsdf.report.freshness import imported
 from flowsdf.report.places import Places
 
@@ -25,6 +25,7 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillException
+    from traitlets.config import Config
 
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         private_jupyter(Path(scratch), studies=studies_of(where.notebook(chapter).read_text("utf-8")))
@@ -35,6 +36,9 @@ def run_notebook(where: Places, chapter: str, given: dict[str, Any], *, output: 
         settings = {"parameters": given, "cwd": str(where.root), "progress_bar": False, "execution_timeout": timeout}
         settings["start_timeout"] = 600  # the first kernel of a report imports for all
         settings["shutdown_kernel"] = "immediate"  # asked to end, it waits 2.5 s for helpers that do not heed it
+        sockets = str(Path(scratch) / "kernel")
+        if len(os.fsencode(f"{sockets}-5")) <= LONGEST:  # files, not ports that another process may take meanwhile
+            settings["config"] = Config({"KernelManager": {"transport": "ipc", "ip": sockets}})
         streams = {"stdout_file": sys.stdout, "stderr_file": sys.stderr}
         try:
             papermill.execute_notebook(str(source), str(output), kernel_name="python3", **settings, **streams)
