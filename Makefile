@@ -124,7 +124,7 @@ chapters: $(CHAPTERS)
 flow_sdf_stage1:
 flow_sdf_stage2: flow_sdf_stage1
 flow_sdf_stage3: flow_sdf_stage2 flow_sdf_stage1
-99_ledger: 13c_latent_space 13b_conditioning 13_shape_count 13_generalisation 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml params/phases.yaml $(wildcard reports/$(PROFILE)*/evidence/*.json)
+99_ledger: 13c_latent_space 13b_conditioning 13_shape_count 13_generalisation 12_image_to_latent 11_deepsdf 10_weight_autoencoder 09_no_dropout 08_no_standardization 07_multiview_cond 06_image_cond_weights 05_image_cond 04_latent_diffusion 03_hypernet 02_weight_dit 01_pershape 00_data flow_sdf_stage1 flow_sdf_stage2 flow_sdf_stage3 params/claims.yaml params/phases.yaml params/findings.md $(wildcard reports/$(PROFILE)*/evidence/*.json)
 
 $(CHAPTERS):
-	@exec $(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) $(if $(FORCE),--force) --timeout $(TIMEOUT) --after $^
+	@exec $(PYTHON) -m flowsdf.report.execute $@ $(RUN) $(if $(SEED),--seed $(SEED)) $(if $(filter-out 0,$(FORCE)),--force) --timeout $(TIMEOUT) --after $^

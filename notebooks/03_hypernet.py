@@ -50,8 +50,8 @@ vectors, store = shapes.vectors, chapter.artifacts / "fits"
 # Each learns a short code for every shape together with the map from codes to weights, by the squared error of weights.
 # The one per layer and the monolithic one have nearly as many parameters. The decoders of chapter `01` were all fitted
 # from one first decoder, the *anchor*; the last hypernetwork learns decoders with *independent* starts, of which there
-# are fewer, and the one before it as few that started from the anchor. Two more, of eight shapes each, are a control:
-# they must be able to bring those back.
+# are fewer, and the one before it as few that started from the anchor. Two more, of eight shapes each, tell whether
+# the networks are able to bring any back.
 
 # %%
 layers = hypernetworks.layer_sizes(**shapes.size)

@@ -53,10 +53,10 @@ families, store = {"SIREN": sirens, "ReLU": relus}, chapter.artifacts / "fits"
 # %%
 settings = {"width": width, "layers": layers, "heads": heads, "steps": steps, "batch": batch, "rate": rate}
 settings |= {"ema": ema, "seed": seed} | PHASES["06"]._asdict()
-jobs = {name: weight_shapes.job(of, settings) for name, of in families.items()}
-jobs |= {f"{name}, blind": weight_shapes.job(weight_shapes.blind(of), settings) for name, of in families.items()}
 few = weight_shapes.first(sirens, eight)
-jobs["eight SIRENs"] = weight_shapes.job(few, settings | {"steps": eight_steps})
+jobs = {"eight SIRENs": weight_shapes.job(few, settings | {"steps": eight_steps})}
+jobs |= {name: weight_shapes.job(of, settings) for name, of in families.items()}
+jobs |= {f"{name}, blind": weight_shapes.job(weight_shapes.blind(of), settings) for name, of in families.items()}
 fitted = fits.fit_all(jobs, store=store)
 figure = figures.losses({name: fit.facts["curve"] for name, fit in fitted.items()})
 results.save_figure(chapter, figure, "loss", caption="Training loss; the mean of all weights has one.")

@@ -93,11 +93,11 @@ def test_a_truncated_or_altered_file_at_any_length(tmp_path):
     whole = path.read_bytes()
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
-        refused(path, "make 00_data FORCE=1")
+        refused(path, "make chapter CH=00_data FORCE=1")
     flipped = bytearray(whole)
     flipped[200] ^= 1
     path.write_bytes(flipped)
-    refused(path, "make 00_data FORCE=1")
+    refused(path, "make chapter CH=00_data FORCE=1")
 
 
 def test_a_directory_that_lies_about_a_members_size(tmp_path):

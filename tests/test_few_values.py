@@ -33,7 +33,7 @@ def test_seeds_and_shapes_both_widen_the_interval():
     )
 
 
-@pytest.mark.parametrize("count", [2, 7, 8, 15, 27, 60])
+@pytest.mark.parametrize("count", [2, 7, 8, 9, 15])
 def test_the_interval_over_shapes_covers(count):
     drawn = np.random.default_rng(0).normal(size=(2000, count))
     found = [shapes_interval(row, seed=0) for row in drawn]

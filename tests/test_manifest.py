@@ -57,7 +57,7 @@ def test_the_manifest_comes_back_and_names_both_ways(tmp_path):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"shapes": [{"index": 0}]}', "{"])
 def test_a_wrong_manifest_is_one_line(tmp_path, text):
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(Failed, match="run 00_data again"):
+    with pytest.raises(Failed, match="make chapter CH=00_data FORCE=1"):
         read_manifest(tmp_path / "manifest.json")
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from flowsdf.conventions import Mesh
 from flowsdf.data.faults import Failed
-from flowsdf.data.files import read_arrays
+from flowsdf.data.files import AGAIN, read_arrays
 from flowsdf.data.manifest import Entry, read_manifest
 
 _SUFFIX = {"watertight": ".npz", "sdf": ".npz", "views": ".png", "features": ".npz"}
@@ -45,7 +45,7 @@ def read_images(folder: Path, entry: Entry, *, size: int = 224) -> UInt8[np.ndar
         with Image.open(path) as image:
             sheet = np.asarray(image)
     except (OSError, ValueError) as error:
-        raise Failed(f"{path}: {error}: remove it, then make 00_data FORCE=1") from None
+        raise Failed(f"{path}: {error}: remove it, and {AGAIN}") from None
     rows, columns = sheet.shape[0] // size, sheet.shape[1] // size
     return sheet.reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
 

@@ -24,7 +24,7 @@ def encoder_hash() -> str:
 
 def _cached(name: str) -> Path | None:
     """The folder of the Hugging Face cache that holds a model's newest snapshot."""
-    home = Path(os.environ.get("HF_HOME") or os.path.expanduser("~/.cache/huggingface"))  # noqa: PTH111 - may have no home
+    home = Path(os.path.expanduser(os.environ.get("HF_HOME") or "~/.cache/huggingface"))  # noqa: PTH111 - may have no home
     snapshots = (home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors")
     newest = max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
     return newest.parent if newest else None

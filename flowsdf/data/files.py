@@ -11,6 +11,8 @@ import numpy as np
 
 from flowsdf.data.faults import Failed
 
+AGAIN = "make chapter CH=00_data FORCE=1 with the same PROFILE and DATA"  # where what it wrote is damaged
+
 
 def write_whole(path: Path, data: bytes) -> None:
     """Writes the file under a temporary name beside it and moves it into place; makes its folder."""
@@ -45,7 +47,7 @@ def read_arrays(path: Path, **dtypes: type) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             return {name: _read_array(archive, name, np.dtype(dtype)) for name, dtype in dtypes.items()}
     except Exception as error:  # whatever a broken file makes zipfile and numpy raise
-        raise Failed(f"{path}: {error}: remove it, then make 00_data FORCE=1") from None
+        raise Failed(f"{path}: {error}: remove it, and {AGAIN}") from None
 
 
 def _read_array(archive: zipfile.ZipFile, name: str, dtype: np.dtype) -> np.ndarray:

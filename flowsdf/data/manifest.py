@@ -14,12 +14,17 @@ from scipy.sparse.csgraph import connected_components
 
 from flowsdf.conventions import Mesh, object_name
 from flowsdf.data.faults import Failed
-from flowsdf.data.files import sha256_of, write_whole
+from flowsdf.data.files import AGAIN, sha256_of, write_whole
 from flowsdf.data.sources import RawShape, redistributable
 from flowsdf.geometry.distance import distance_to
 
 STAGES = ("watertight", "sdf", "views", "features")
-VOXEL, PROBES, SURE = 0.08, 64, 5  # of the search for near-duplicates: a width; samples; standard errors
+VOXEL, PROBES, SURE, SLACK = (
+    0.08,
+    (64, 512),
+    5,
+    1.2,
+)  # of near-duplicates' search: a width; samples; standard errors; a factor
 
 
 class Stage(NamedTuple):
@@ -80,9 +85,9 @@ def read_manifest(path: Path) -> list[Entry]:
         entries = [Entry(**row | {"stages": {k: Stage(**v) for k, v in row["stages"].items()}}) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise Failed(f"{path}: not a manifest that this version wrote ({reason}): run 00_data again") from None
+        raise Failed(f"{path}: not a manifest that this version wrote ({reason}): {AGAIN}") from None
     if [entry.index for entry in entries] != list(range(len(entries))):
-        raise Failed(f"{path}: its shapes are not numbered 0, 1, 2, ...: run 00_data again")
+        raise Failed(f"{path}: its shapes are not numbered 0, 1, 2, ...: {AGAIN}")
     return entries
 
 
@@ -92,14 +97,13 @@ def near_duplicates(
     """The pairs of shapes whose mean symmetric surface distance is below ``threshold``, in units of the frame.
 
     ``points`` are random samples of each surface, held against ``surface(i)``, the shape's mesh. Left out before are
-    pairs whose voxels are further apart than that, and pairs for whose first samples it is all but impossible.
+    pairs whose voxels, or first samples, are further apart than that by a fifth or more, as far as samples can tell.
     """
-    pairs = np.argwhere(np.triu(_voxels_apart(points) < threshold, 1))
-    first = _distances(points[:, :PROBES], surface, pairs)
-    least = first.mean(1) - SURE * first.std(1) / np.sqrt(first.shape[1])
-    pairs = pairs[least < threshold]
-    apart = _distances(points, surface, pairs).mean(1)
-    return [(int(i), int(j)) for i, j in pairs[apart < threshold]]
+    pairs = np.argwhere(np.triu(_voxels_apart(points) < SLACK * threshold, 1))
+    for count in PROBES:
+        mean, deviation = _apart(points[:, :count], surface, pairs)
+        pairs = pairs[mean - SURE * deviation / np.sqrt(2 * count) < SLACK * threshold]
+    return [(int(i), int(j)) for i, j in pairs[_apart(points, surface, pairs)[0] < threshold]]
 
 
 def same_side(entries: Sequence[Entry], pairs: Iterable[tuple[int, int]]) -> list[Entry]:
@@ -140,17 +144,22 @@ def _voxels_apart(points: Float[np.ndarray, "n p 3"]) -> Float[np.ndarray, "n n"
     return (means + means.T) / 2
 
 
-def _distances(
+def _apart(
     points: Float[np.ndarray, "n p 3"], surface: Callable[[int], Mesh], pairs: Int[np.ndarray, "m 2"]
-) -> Float[np.ndarray, "m 2*p"]:
-    """From the points of each shape of a pair to the other's surface, whose tree is built once for all its pairs."""
-    found = np.empty((len(pairs), 2, points.shape[1]))
+) -> Float[np.ndarray, "2 m"]:
+    """Mean and deviation of the distances from the points of each shape of a pair to the other's surface.
+
+    The tree of a surface is built once for all its pairs.
+    """
+    found = np.empty((2, len(pairs), 2))  # means, and means of squares, each way
     for number in np.unique(pairs):
         to = distance_to(surface(int(number)))
         row, side = np.nonzero(pairs == number)
         asked = points[pairs[row, 1 - side]]  # (pairs of this shape, p, 3)
-        found[row, side] = to(asked.reshape(-1, 3)).reshape(asked.shape[:2])
-    return found.reshape(len(pairs), 2 * points.shape[1])
+        distances = to(asked.reshape(-1, 3)).reshape(asked.shape[:2])
+        found[:, row, side] = distances.mean(1), (distances**2).mean(1)
+    mean, square = found.mean(2)
+    return np.stack([mean, np.sqrt(np.maximum(square - mean**2, 0))])
 
 
 def _entry(index: int, shape: RawShape) -> Entry:

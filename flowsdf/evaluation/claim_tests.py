@@ -10,6 +10,7 @@ from scipy import stats
 
 from flowsdf.evaluation import intervals
 from flowsdf.evaluation.claims import Claim, sign
+from flowsdf.evaluation.few_values import seeds_interval
 
 EXACT, REPRODUCED, PARTIAL = "reproduced-exact", "reproduced", "partial"
 NOT_REPRODUCED, INCONCLUSIVE = "not reproduced", "inconclusive"
@@ -41,7 +42,7 @@ def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
     text = f"{_shown(a.mean())} against {_shown(b.mean())}, as claimed in {wins.sum()} of {_runs(runs)}"
     if runs < RUNS:
         return INCONCLUSIVE, f"{text}, {RUNS} runs would settle it"
-    _, low, high = intervals.two_way_bootstrap(by_seed, seed=0)
+    _, low, high = seeds_interval(by_seed, seed=0)
     means, zero = by_seed.mean(1), np.zeros(runs)
     if intervals.sign_test(means, zero) <= LEVEL and high < 0:
         return REPRODUCED, text

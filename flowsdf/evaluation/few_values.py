@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from flowsdf.evaluation.intervals import Interval, bootstrap_interval, difference_bootstrap
+from flowsdf.evaluation.intervals import Interval, bootstrap_interval, difference_bootstrap, two_way_bootstrap
 
 FEW = 8  # values, below which a bootstrap is too narrow
 
@@ -44,6 +44,14 @@ def few_seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, level: floa
     mean = float(values.mean())
     half = float(np.hypot(_half_width(values.mean(1), level), _half_width(values.mean(0), level)))
     return Interval(mean, mean - half, mean + half)
+
+
+def seeds_interval(values: Float[np.ndarray, "seeds shapes"], *, seed: int) -> Interval:
+    """A mean with its 95 % interval over seeds and shapes: a bootstrap of both, Student's t below eight seeds."""
+    values = np.asarray(values, np.float64)
+    if len(values) >= FEW:
+        return two_way_bootstrap(values, seed=seed)
+    return few_seeds_interval(values) if values.shape[1] > 1 else student_interval(values[:, 0])
 
 
 def share_interval(hits: int, count: int, *, level: float = 0.95) -> Interval:

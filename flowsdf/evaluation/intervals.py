@@ -42,6 +42,7 @@ def difference_bootstrap(
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if min(len(a), len(b)) < 2:
         return Interval(float(a.mean() - b.mean()), np.nan, np.nan)
+    a, b = _several(a), _several(b)
     rng = np.random.default_rng(seed)
     drawn = [values[rng.integers(len(values), size=(resamples, len(values)))].mean(1) for values in (a, b)]
     return _percentiles(a.mean() - b.mean(), drawn[0] - drawn[1], [a, b], level)
@@ -116,9 +117,12 @@ def _percentiles(estimate: float, replicates: np.ndarray, resampled: list[np.nda
 
     Its degrees of freedom are Welch's (1947) where several samples vary; of a single value they count none.
     """
-    parts = [(of.var(ddof=1) / len(of), len(of) - 1) for of in resampled if len(of) > 1]
-    spread = sum(variance**2 / freedom for variance, freedom in parts)
-    freedom = sum(variance for variance, _ in parts) ** 2 / spread if spread else 1.0
-    beyond = stats.norm.cdf(-stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(1 + 1 / freedom))
+    count = np.array([len(of) for of in resampled if len(of) > 1])
+    variance = np.array([of.var(ddof=1) / len(of) for of in resampled if len(of) > 1])
+    if not variance.any():
+        return Interval(float(estimate), float(estimate), float(estimate))
+    freedom = variance.sum() ** 2 / (variance**2 / (count - 1)).sum()
+    narrow = np.sqrt(variance.sum() / (variance * (count - 1) / count).sum())  # resampled means vary less by this
+    beyond = stats.norm.cdf(-narrow * stats.t.ppf((1 + level) / 2, freedom))
     low, high = np.quantile(replicates, [beyond, 1 - beyond])
     return Interval(float(estimate), float(low), float(high))

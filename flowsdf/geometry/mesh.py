@@ -131,7 +131,8 @@ def remembered(function: Callable[[Mesh], Result], *, last: int = 64) -> Callabl
 
     @wraps(function)
     def known(mesh: Mesh) -> Result:
-        key = hashlib.sha256(mesh.vertices.tobytes() + mesh.faces.tobytes()).digest()
+        kind = str([(of.shape, of.dtype) for of in mesh]).encode()
+        key = hashlib.sha256(kind + mesh.vertices.tobytes() + mesh.faces.tobytes()).digest()
         results[key] = results.pop(key) if key in results else function(mesh)  # the one asked last is at the end
         if len(results) > last:
             del results[next(iter(results))]

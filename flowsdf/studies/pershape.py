@@ -19,7 +19,7 @@ START_SEED = 2**35  # apart from the seeds of the points
 
 def starts(count: int, *, seed: int, width: int, depth: int, sine: bool) -> Float[Tensor, "{count} n"]:
     """Untrained weight vectors, each drawn for itself."""
-    torch.manual_seed(seed + START_SEED)
+    torch.manual_seed(generator_at(seed + START_SEED, 0).initial_seed())
     return PerShape(count, width, depth, sine=sine).vectors().detach()
 
 
