@@ -45,8 +45,7 @@ from flowsdf.train import checkpoint, fits
 chapter = results.open_chapter("06_image_cond_weights", globals())
 prepared, store = chapter.artifacts_of("00_data"), chapter.artifacts / "fits"
 shapes = weight_shapes.shapes_of(prepared, chapter.artifacts_of("01_pershape"), most=most)
-setup = weight_diffusion.PHASES["06"]
-own = np.arange(len(shapes.entries))
+setup, own = weight_diffusion.PHASES["06"], np.arange(len(shapes.entries))
 
 # %% [markdown]
 # ## The network
@@ -152,7 +151,7 @@ results.record_metrics(
     | {"cure_negative_control": float(deserved_kind["truth"] in collapse.ASTRAY)}
     | {"longer_iou": by.IoU["longer"], "noise_target_iou": by.IoU["noise target"], "longer_own": by.own["longer"]}
     | {"no_views_collapsed": by.collapsed["no views"], "longer_share": longer_steps / steps}
-    | {"cosine_to_target": by.to_target["one view"]}
+    | {"cosine_to_target": by.to_target["one view"], "central_attractors": by.central["one view"]}
     | {"cosine_to_attractors": by.to_attractors["one view"], "spread": by.spread["one view"]}
     | {"direction": by.direction["one view"], "own_first_centred": by.own["one view"]}
     | {"own_first_no_views": by.own["no views"], "own_first_by_chance": 1 / len(own)}
@@ -161,11 +160,12 @@ results.record_metrics(
 )
 results.say(
     chapter,
-    "The cosine to the target is {cosine_to_target:.4f}, to the shapes that rank first most often "
-    "{cosine_to_attractors:.4f}. Less the mean, the own shape is first for {own_first_centred:.0%} of the images "
-    "({own_first_no_views:.0%} without views, {own_first_by_chance:.0%} by chance). The answers spread {spread:.2f} "
-    f"as far as the truth does ({{spread_no_views:.2f}} without views): they are read as {by.kind['one view']}. Their "
-    "fields have an IoU of {one_view_iou:.2f} with the own decoders, {no_views_iou:.2f} without views.",
+    "The cosine to the target is {cosine_to_target:.4f}, to the four shapes that rank first most often "
+    "{cosine_to_attractors:.4f}; {central_attractors:.0f} of the three nearest to the mean are among these. Less the "
+    "mean, the own shape is first for {own_first_centred:.0%} of the images ({own_first_no_views:.0%} without views, "
+    "{own_first_by_chance:.0%} by chance). The answers spread {spread:.2f} as far as the truth ({spread_no_views:.2f} "
+    f"without views): they are read as {by.kind['one view']}. Their fields have an IoU of {{one_view_iou:.2f}} with "
+    "the own decoders, {no_views_iou:.2f} without views.",
 )
 # %% [markdown]
 # ## More steps, another target

@@ -74,6 +74,8 @@ def test_the_numbers_of_collapse_against_a_slow_count() -> None:
     four = [i for i in sorted(range(9), key=lambda i: (-first.count(i), i))[:4] if i in first]
     told = collapse.collapse(predictions, codes, targets)
     assert told["first_four_share"] == pytest.approx(sum(i in four for i in first) / 7)
+    nearest = sorted(range(9), key=lambda i: -similar(codes.mean(0), codes[i]))[:3]
+    assert told["central"] == sum(i in four for i in nearest)
     assert told["to_target"] == pytest.approx(
         np.mean([similar(p, codes[t]) for p, t in zip(predictions, targets, strict=True)])
     )

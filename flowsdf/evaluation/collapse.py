@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from flowsdf.evaluation.diagnostics import Codes, Targets, centred_cosine, cosine, pairwise_cosine
+from flowsdf.evaluation.weight_cloud import most_central
 
-FOUR = 4  # attractors, as in the thesis
+FOUR, CENTRAL = 4, 3  # attractors, and the central codes that are said to be among them, as in the thesis
 ALL_ALIKE = 0.5  # of the inputs, for which one of the same four ranks first, from which on answers have collapsed
 USUAL = 0.9  # of the inputs
 STILL = 0.1  # of the codes' spread, below which answers are all alike
@@ -29,7 +30,8 @@ def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Ta
 
     For ``first_four_share`` of the inputs one of the four is first; the mean cosine to the four, ``to_attractors``,
     exceeds that to the own target, ``to_target``, and that between training codes, without which answers are near
-    nothing. A constant answer collapses; the truth does not.
+    nothing. A constant answer collapses; the truth does not. Of the three codes nearest to the mean of all, ``central``
+    are among the four.
     """
     similarity = cosine(predictions, training)
     found, share = attractors(predictions, training)
@@ -40,6 +42,7 @@ def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Ta
         "first_four_share": share,
         "to_target": float(to_target),
         "to_attractors": float(to_attractors),
+        "central": float(np.isin(most_central(training, CENTRAL), found).sum()),
         "collapsed": float(share >= ALL_ALIKE and nearer),
     }
 
