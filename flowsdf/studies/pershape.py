@@ -14,12 +14,10 @@ from flowsdf.models.pershape import PerShape
 from flowsdf.train.loop import autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
-START_SEED = 2**35  # apart from the seeds of the points
-
 
 def starts(count: int, *, seed: int, width: int, depth: int, sine: bool) -> Float[Tensor, "{count} n"]:
     """Untrained weight vectors, each drawn for itself."""
-    torch.manual_seed(generator_at(seed + START_SEED, 0).initial_seed())
+    torch.manual_seed(seed)
     return PerShape(count, width, depth, sine=sine).vectors().detach()
 
 
