@@ -40,7 +40,8 @@ def headline(results: Path) -> str:
     scales = sorted({row["scale"] for row in rows})
     counts = Counter((row["verdict"], row["scale"]) for row in rows)
     verdicts = sorted(
-        {row["verdict"] for row in rows}, key=lambda verdict: -sum(counts[verdict, scale] for scale in scales)
+        {row["verdict"] for row in rows},
+        key=lambda verdict: (-sum(counts[verdict, scale] for scale in scales), verdict),
     )
     lines = [["verdict", *scales], ["---"] * (1 + len(scales))]
     lines += [[verdict, *(str(counts[verdict, scale] or "") for scale in scales)] for verdict in verdicts]
