@@ -88,7 +88,9 @@ def renderer_per_view(mesh: Mesh, directions: Float[np.ndarray, "n 3"]) -> UInt8
     from flowsdf.data import views as module
 
     images = []
-    for image, _ in module._frames(module.decimate(mesh, module.DRAWN_FACES), directions, module.VIEW_SIZE, 0):
+    for image, _ in module._frames(
+        module.decimate(mesh, module.DRAWN_FACES), directions, module.VIEW_SIZE, 0, samples=4
+    ):
         images.append(image)
         module._renderer(module.VIEW_SIZE, 4).delete()
         module._renderer.cache_clear()
