@@ -19,12 +19,11 @@ from flowsdf.data.sources import RawShape, redistributable
 from flowsdf.geometry.distance import distance_to
 
 STAGES = ("watertight", "sdf", "views", "features")
-VOXEL, PROBES, SURE, SLACK = (
-    0.08,
-    (64, 512),
-    5,
-    1.2,
-)  # of near-duplicates' search: a width; samples; standard errors; a factor
+# The search for near-duplicates:
+VOXEL = 0.08  # width
+PROBES = 64, 512  # samples of a surface that are looked at before all of them
+SURE = 5  # standard errors
+SLACK = 1.2  # factor on the threshold, for what samples cannot tell
 
 
 class Stage(NamedTuple):

@@ -11,8 +11,6 @@ from scipy.spatial import cKDTree
 
 from flowsdf.evaluation.few_values import shapes_interval
 
-POINTS = 2_048  # of a cloud
-
 Clouds = Float[np.ndarray, "n points 3"]
 Distances = Float[np.ndarray, "n m"]
 
@@ -54,12 +52,12 @@ def recognised(
 
 
 def memorisation(generated_training: Distances, training: Float[np.ndarray, "m m"]) -> Float[np.ndarray, " n"]:
-    """Each generated shape's distance to its nearest training shape, over the training set's own mean of that.
+    """Each generated shape's distance to its nearest training shape, over the training shapes' own median of that.
 
-    Near 0 is a copy; 1 is as new as the training shapes are to one another.
+    Near 0 is a copy; 1 is as new as the training shapes are to one another. Of whatever distance is given.
     """
     among = training + np.diag(np.full(len(training), np.inf))
-    return generated_training.min(1) / among.min(1).mean()
+    return generated_training.min(1) / np.median(among.min(1))
 
 
 def generative_scores(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from flowsdf.conventions import Mesh
-from flowsdf.evaluation.generative import generative_scores, pairwise_chamfer
+from flowsdf.evaluation.generative import generative_scores, memorisation, pairwise_chamfer
 from flowsdf.generative.diffusion import Denoiser
 from flowsdf.geometry.mesh import sample_surface
 from flowsdf.studies.image_to_latent import Predictor, Views, choose_views, condition_strength, first, predict
@@ -83,7 +83,6 @@ def scores(
     random = np.random.default_rng(seed)
     training = np.stack(clouds(prepared, shapes.entries, points=points))
     among, order, table = pairwise_chamfer(training, training), random.permutation(len(training)), []
-    own = np.median(np.sqrt((among + np.diag(np.full(len(among), np.inf))).min(1)))
     for name, vectors in rows.items():
         count = len(vectors)
         chosen = np.sort(order[:count])
@@ -93,7 +92,7 @@ def scores(
         to_training = pairwise_chamfer(generated, training)
         among_own = pairwise_chamfer(generated, generated)
         told = generative_scores(among_own, to_training[:, chosen], among[np.ix_(chosen, chosen)], seed=seed)
-        new = np.median(np.sqrt(to_training[whole].min(1))) / own if whole else np.nan
+        new = np.median(memorisation(np.sqrt(to_training[whole]), np.sqrt(among))) if whole else np.nan
         intervals = {f"{score} {end}": told[end][score] for score in told.index for end in ("mean", "low", "high")}
         table.append({"row": name, "n": count, "failed": count - len(whole), **intervals, "new": float(new)})
     return pd.DataFrame(table)
