@@ -13,6 +13,7 @@ from flowsdf.studies import (
     image_to_latent,
     modulations,
     pershape,
+    repairs,
     weight_answers,
     weight_diffusion,
     weight_shapes,
@@ -128,6 +129,32 @@ def test_a_modulated_anchor_starts_at_the_anchor_and_fits_the_balls(balls: tuple
     again = modulations.restore(tensors, size=SIZE)(tensors["codes"])
     torch.testing.assert_close(again, tensors["vectors"])
     assert torch.linalg.matrix_rank(again - again.mean(0)) <= 4
+
+
+def test_the_repairs_take_the_first_shapes_alone(
+    shapes: weight_shapes.Shapes, balls: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    few = weight_shapes.first(shapes, 3)
+    field = repairs.by_field(few, *balls, {"steps": 1})
+    assert [len(part) for part in field.data] == [3, 3, VIEWS, 3, 3] and field.inputs["shapes"] == "3"
+    torch.testing.assert_close(field.data[4], balls[1][:3])
+    numbers = {"code_dim": 4, "rank": 2, "steps": 400, "points_per_step": 256, "rate": 5e-3, "seed": 0}
+    of_codes = repairs.modulated(few, *balls, numbers)
+    codes = Fit(*of_codes.study(*of_codes.data, folder=None, **of_codes.parameters))
+    codes.facts["fingerprint"] = "codes"
+    views = weight_shapes.code_job(few, codes, NUMBERS | {"steps": 500})
+    predictor = Fit(*views.study(*views.data, **views.parameters))
+    answered = repairs.answers(codes, predictor, few, heads=3, views=8, seed=0)
+    assert weight_answers.field_ious(answered, few.vectors, few).min() > 0.7
+
+
+def test_runs_side_by_side_are_read_each_for_itself(shapes: weight_shapes.Shapes) -> None:
+    other = shapes.vectors.roll(1, 1)
+    runs = {"truth": shapes.vectors, "mean": shapes.vectors.mean(0).expand_as(shapes.vectors), "moved": other}
+    table = weight_answers.side_by_side(runs, shapes, among={"moved": other}).set_index("run")
+    assert list(table.index) == ["mean", "moved", "truth"]
+    assert table.kind["truth"] == table.kind["moved"] == "recall" and table.kind["mean"] in ("collapse", "constant")
+    assert table.own["moved"] == 1 and table.IoU["truth"] == 1 and table.IoU["mean"] < 1
 
 
 def test_the_made_up_answers_are_read_as_they_deserve(shapes: weight_shapes.Shapes) -> None:

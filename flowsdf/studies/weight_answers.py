@@ -88,6 +88,19 @@ def rankings(
     return table, facts | {"kind": collapse.kind(predictions, training, own), "IoU": iou}
 
 
+def side_by_side(
+    runs: Mapping[str, Float[Tensor, "n w"]], shapes: Shapes, *, among: Mapping[str, Float[Tensor, "n w"]]
+) -> pd.DataFrame:
+    """Collapse, kind and IoU of the answers of many runs to the same images; ``among`` where they are ranked apart."""
+    rows, own = [], np.arange(len(shapes.vectors))
+    for name, of in sorted(runs.items()):
+        codes, known = of.numpy(), among.get(name, shapes.vectors).numpy()
+        ranked = {"kind": collapse.kind(codes, known, own), **collapse.collapse(codes, known, own)}
+        iou = field_ious(of, shapes.vectors, shapes).mean()
+        rows.append({"run": name, **ranked, **collapse.following(codes, known, own), "IoU": iou})
+    return pd.DataFrame(rows)
+
+
 def field_ious(
     codes: Float[Tensor, "n w"], truth: Float[Tensor, "n w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
 ) -> Float[np.ndarray, " n"]:

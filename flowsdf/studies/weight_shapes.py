@@ -11,9 +11,10 @@ from torch import Tensor
 from flowsdf.data import artefacts
 from flowsdf.data.manifest import Entry
 from flowsdf.geometry.camera import fibonacci_sphere
+from flowsdf.studies.image_to_latent import fit_predictor
 from flowsdf.studies.weight_diffusion import fit_weights
 from flowsdf.train import checkpoint
-from flowsdf.train.fits import Job
+from flowsdf.train.fits import Fit, Job
 
 
 class Shapes(NamedTuple):
@@ -63,3 +64,10 @@ def blind(shapes: Shapes) -> Shapes:
 def job(shapes: Shapes, parameters: dict) -> Job:
     """The fit of a diffusion transformer to these shapes."""
     return Job(fit_weights, (shapes.vectors, shapes.features, shapes.cameras), parameters, shapes.keys)
+
+
+def code_job(shapes: Shapes, coded: Fit, parameters: dict) -> Job:
+    """The fit of a diffusion transformer from the views of these shapes to their ``codes`` in another fit."""
+    keys = shapes.keys | {"codes": coded.facts["fingerprint"]}
+    data = coded.tensors["codes"], shapes.features, shapes.cameras
+    return Job(fit_predictor, data, parameters | {"deterministic": False}, keys)
