@@ -165,7 +165,7 @@ results.say(
 
 # %%
 at = 2 * torch.rand(10_000, 3, generator=torch.Generator().manual_seed(seed)) - 1
-sigmas = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6)
+sigmas = (0.0, 0.02, 0.05, 0.1, 0.17, 0.25, 0.34, 0.45, 0.6)
 kept = {n: decoders[n].like(vectors[n][:noised]) for n in ("warm", "warm, SIREN")}
 lines = {n: weight_space.under_noise(of, at, sigmas, seed=seed) for n, of in kept.items()}
 noise = pd.DataFrame({"run": n, **line} for n, of in lines.items() for line in of)

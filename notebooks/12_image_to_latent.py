@@ -44,7 +44,7 @@ from flowsdf.generative import diffusion
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.report import figures, results, views3d
-from flowsdf.studies import deepsdf, image_to_latent, scoring
+from flowsdf.studies import deepsdf, generalisation, image_to_latent, scoring
 from flowsdf.studies import unseen as study
 from flowsdf.train import checkpoint, fits
 
@@ -191,7 +191,8 @@ for name, (tensors, _) in stored.items():
 distances = scoring.cloud_distances(scoring.clouds(folder, objects), known)
 choices = study.training_choices(views, seen, distances, seed=seed)
 coded = {"mean latent": codes["all"].mean(0, keepdim=True), "regressor": guess["regressor"]}
-coded |= {"diffusion, 1 view": guess["one view"], "diffusion, 8 views": guess["all"], "fitted latent": best["all"]}
+one, more = (generalisation.views_row(count) for count in (1, max_views))
+coded |= {one: guess["one view"], more: guess["all"], "fitted latent": best["all"]}
 rows = study.answers(decoders["all"], coded, choices, folder, train, objects, resolution=resolution)
 scores = scoring.score_rows(rows, folder, objects, **drawn)
 results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, 95 % intervals.")
@@ -202,7 +203,7 @@ first = range(min(3, len(objects)))
 few_surfaces = deepsdf.surfaces(decoders["few"], guess["few"][list(first)], resolution)
 grid = {"truth": [artefacts.read_mesh_artefact(folder, objects[i]) for i in first]}
 grid |= {f"{counts['few']} shapes": [surface.mesh for surface in few_surfaces]}
-picked = {f"{counts['all']} shapes": "diffusion, 8 views", "retrieval": "retrieval", "fitted latent": "fitted latent"}
+picked = {f"{counts['all']} shapes": more, "retrieval": "retrieval", "fitted latent": "fitted latent"}
 grid |= {label: [rows[name][i].mesh for i in first] for label, name in picked.items()}
 titles = [f"{label}: {objects[i].category}" for label in grid for i in first]
 figure = figures.mesh_grid([mesh for row in grid.values() for mesh in row], titles, columns=len(first), size=2.2)
@@ -218,8 +219,7 @@ views3d.save_view(chapter, {label: row[0] for label, row in grid.items()}, "ood"
 
 # %%
 seen_scores = scoring.score_rows({"training shapes": from_images}, folder, train[:examples], **drawn)
-results.record_metrics(chapter, {"recalled_iou": seen_scores.iou.mean()})
-gaps = study.gaps(seen_scores, scores[scores.row == "diffusion, 8 views"], seed=seed)
+gaps = study.gaps(seen_scores, scores[scores.row == more], seed=seed)
 results.save_table(chapter, gaps, "gap", caption=f"Diffusion's IoU: unseen minus the first {examples} training shapes.")
 kinds = study.category_table(rows, objects, train, known)
 results.save_table(chapter, kinds, "category", caption="Category of the training shape nearest by surface, 95 % limits")
@@ -238,15 +238,15 @@ chosen = {name: [row[i] for i in first] for name, row in rows.items()}
 results.record_metrics(
     chapter,
     study.retrieval_detector(guess["few"][list(first)], recalled["few"], codes["few"], best["few"])
-    | study.kind_detector(chosen, folder, objects[: len(first)], distances[list(first)])
+    | study.kind_detector(chosen, more, folder, objects[: len(first)], distances[list(first)])
     | {"dit_20_loss": ended["few"], "dit_all_loss": ended["all"], "recall_cosine_min_20": cosine.recall_min["few"]}
     | {"recall_margin_min_20": cosine.margin_min["few"], "recall_cosine_mean_all": cosine.recall_mean["all"]}
-    | {"single_view_ood_cd": chamfer["diffusion, 1 view"], "multi_view_ood_cd": chamfer["diffusion, 8 views"]}
+    | {"single_view_ood_cd": chamfer[one], "multi_view_ood_cd": chamfer[more], "recalled_iou": seen_scores.iou.mean()}
     | study.iou_metrics(iou, "unseen" if held else "seen"),
 )
 if held:
     of = scores.pivot(index="shape", columns="row", values="iou")
-    gain = {n: student_interval((of["diffusion, 8 views"] - of[n]).to_numpy()) for n in ("retrieval", "regressor")}
+    gain = {n: student_interval((of[more] - of[n]).to_numpy()) for n in ("retrieval", "regressor")}
     told = " and ".join(f"{on.estimate:.3f} [{on.low:.3f}, {on.high:.3f}] on {n}" for n, on in gain.items())
     results.say(
         chapter,

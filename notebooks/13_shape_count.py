@@ -20,6 +20,7 @@ report = ""
 # %%
 import pandas as pd
 
+from flowsdf.evaluation.detectors import above
 from flowsdf.report import results, score_figures, sweep
 from flowsdf.studies import generalisation, shape_count
 
@@ -110,17 +111,15 @@ results.save_table(chapter, table, "iou", caption="Mean IoU, intervals over seed
 falls = {row: law.exponents() for row, law in laws.items()}
 means = points.set_index(["row", "training shapes"]).chamfer_l1
 nearer = {row: shape_count.nearer_with_more(fixed, row) for row in rows}
+told = {"positive_control": "oracle", "negative_control": "random shape"}
 results.record_metrics(
     chapter,
     {"fewest_cd": means[ours, counts[0]], "most_cd": means[ours, counts[-1]]}
-    | {
-        "more_shapes_nearer": float(nearer[ours].low > 0),
-        "more_shapes_positive_control": float(nearer["oracle"].low > 0),
-    }
-    | {"more_shapes_negative_control": float(nearer["random shape"].low > 0), "nearer_by": nearer[ours].estimate}
+    | {f"more_shapes_{name}": above(nearer[row].low, nearer[row].high) for name, row in told.items()}
+    | {f"scaling_{name}": above(-falls[row].high, -falls[row].low) for name, row in told.items()}
+    | {"more_shapes_nearer": above(nearer[ours].low, nearer[ours].high), "nearer_by": nearer[ours].estimate}
+    | {"scaling_law_improves": above(-falls[ours].high, -falls[ours].low), "exponent": falls[ours].estimate}
     | {"nearer_by_low": nearer[ours].low, "nearer_by_high": nearer[ours].high}
-    | {"scaling_law_improves": float(falls[ours].high < 0), "scaling_positive_control": float(falls["oracle"].high < 0)}
-    | {"scaling_negative_control": float(falls["random shape"].high < 0), "exponent": falls[ours].estimate}
     | {"exponent_low": falls[ours].low, "exponent_high": falls[ours].high, "gain_most": gained.iloc[-1, 1]}
     | {"gain_most_low": gained.low.iloc[-1], "gain_most_high": gained.high.iloc[-1]}
     | {"retrieval_exponent": falls["retrieval"].estimate, "fitted_exponent": falls["fitted latent"].estimate},

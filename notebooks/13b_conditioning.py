@@ -43,6 +43,7 @@ import pandas as pd
 import torch
 
 from flowsdf.data import artefacts, encoders
+from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures
@@ -201,8 +202,8 @@ if len(held) > 1:
     results.record_metrics(chapter, {"form_iou": strict.base[0], "colours_iou": plain.base[0]})
     helps = gain_metrics(strict, tested) | gain_metrics(plain, loose)
     results.record_metrics(chapter, helps)
-    word = "helps" if helps["depth_helps"] else "does not help beyond doubt"
-    then = "helps" if helps["estimate_helps"] else "does not help beyond doubt"
+    words = {1.0: "helps", 0.0: "does harm", OPEN: "has no certain gain"}
+    word, then = words[helps["depth_helps"]], words[helps["estimate_helps"]]
     results.say(
         chapter,
         f"**True depth as a map {word}; depth estimated from the same views {then}.** On the {{form_iou:.3f}} IoU of "

@@ -191,8 +191,9 @@ if steps:
 # %% [markdown]
 # ## Does it sample?
 #
-# Samples of one image *differ* when they are spread over more than a tenth of what the codes of different images are,
-# and their silhouettes agree with the image (mean IoU of at least nine tenths), so that leftover noise does not count.
+# Samples of one image *differ* when their shapes are apart by more than a tenth of what those of different images are
+# (one less the IoU of two, a mean over pairs), and their silhouettes agree with the image (mean IoU of at least nine
+# tenths), so that leftover noise does not count.
 # The positive control is a flow that was shown one image with two codes. Two must not pass: the CNN, which has one
 # answer, and phase 1, which learned one code for each image, so that its spread is noise that the steps leave.
 
@@ -200,9 +201,9 @@ if steps:
 view = (rays, seen.directions[-4], seen.inside[-4])
 drawn = models | {"two codes": flow_sdf.restore(double.tensors)}
 sampled = flow_sdf_checks.sampled(drawn, image, samples, seed=seed)
-between = dict.fromkeys(drawn, flow_sdf_checks.spread(targets)) | {"two codes": flow_sdf_checks.spread(pair)}
-table = flow_sdf_checks.sample_table(sampled, drawn, *view, between)
-caption = "Samples of one image: spread over that between codes to learn, and the IoU of their silhouettes with it."
+learned = dict.fromkeys(drawn, targets) | {"two codes": pair}
+table = flow_sdf_checks.sample_table(sampled, drawn, *view, learned)
+caption = "Samples of one image: codes spread and shapes apart, over the learned ones', and IoU of silhouettes with it."
 results.save_table(chapter, table, "samples", caption=caption)
 differ, by = flow_sdf_checks.differ(table), table.set_index("run")
 share = flow_sdf_checks.share_of_first(sampled["two codes"], pair)
@@ -212,15 +213,17 @@ results.record_metrics(
     | {"ambiguity_negative_control": max(differ["CNN"], differ["flow, phase 1"])}
     | {"ambiguity_positive_control": differ["two codes"] * (0.2 < share < 0.8), "ambiguous_share": share}
     | {"flow_sample_spread": by.spread["flow, phase 2"], "phase1_sample_spread": by.spread["flow, phase 1"]}
+    | {"flow_samples_apart": by.apart["flow, phase 2"], "phase1_samples_apart": by.apart["flow, phase 1"]}
     | {"flow_sample_agreement": by.agreement["flow, phase 2"]},
 )
 passes = " So phase 1 passes, which it must not: this test cannot show that phase 2 samples."
 results.say(
     chapter,
-    "Samples of one image are spread over {phase1_sample_spread:.3f} of the spread between images after phase 1, over "
-    "{flow_sample_spread:.3f} after phase 2; their silhouettes agree with it (IoU {flow_sample_agreement:.2f}). In "
-    "phase 1 each image had one code to learn, and the spread is what the steps leave of the noise; silhouettes "
-    f"leave codes free to differ.{passes * bool(differ['flow, phase 1'])} Shown one image with two codes, a flow finds "
+    "The codes of one image's samples are spread over {phase1_sample_spread:.3f} of the spread between images after "
+    "phase 1, over {flow_sample_spread:.3f} after phase 2; their shapes are apart by {phase1_samples_apart:.3f} and "
+    "{flow_samples_apart:.3f} of what those of images are. After phase 2 their silhouettes agree with the image (IoU "
+    "{flow_sample_agreement:.2f}). In phase 1 each image had one code to learn, and the spread is what the steps leave "
+    f"of the noise.{passes * bool(differ['flow, phase 1'])} Shown one image with two codes, a flow finds "
     "the first in {ambiguous_share:.0%} of its samples: it can sample where its data are ambiguous.",
 )
 
@@ -230,9 +233,8 @@ results.say(
 # The same flow, integrated in fewer and in more steps than it was trained with.
 
 # %%
-refined = flow_sdf_checks.refinement(
-    models["flow, phase 2"], seen, targets, rays, steps=(1, 2, 4, 8, 16, 32), seed=seed
-)
+counts = (1, 2, 4, 8, 16, 32)
+refined = flow_sdf_checks.refinement(models["flow, phase 2"], seen, targets, rays, steps=counts, seed=seed)
 results.save_table(chapter, refined, "refinement", caption="Steps of Euler, and what the training views say of them.")
 results.record_metrics(
     chapter, {f"iou_in_{k}_steps": float(v) for k, v in refined.set_index("steps")["mask IoU"].items()}

@@ -202,7 +202,9 @@ def test_no_import_of_this_project_is_missed() -> None:
                 base = ".".join(filter(None, ["p.q"[: 5 - 2 * node.level] if node.level else "", node.module]))
                 named |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
         assert not named - imported(text, "p.q"), path
-    several = "import a.b as c, d  # e\nfrom . import (\n    f,  # g\n    h as i,\n)\nfrom .. import j as k\n"
+    several = (
+        "import a.b as c, d  # e\nfrom . import (  # those (of l)\n    f,  # g\n    h as i,\n)\nfrom .. import j as k\n"
+    )
     assert imported(several, "p.q") == {"a.b", "d", "p.q", "p.q.f", "p.q.h", "p", "p.j"}
 
 

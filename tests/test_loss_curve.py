@@ -1,5 +1,6 @@
 """A part of a run's loss is found again in the moving average of the whole."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,3 +19,11 @@ def test_a_loss_that_steps_down_is_told_after_and_before(steps: int, decay: floa
     assert decay < 0.99 or curve[-1][2] > 2.1  # what stood in the tables lagged
     with pytest.raises(ValueError, match="no step"):
         loss_between(curve, steps, steps, decay=decay)
+
+
+def test_a_run_of_few_steps_has_an_end() -> None:
+    assert end_loss([(0, 0.0, 3.0)], decay=0.9) == 3.0
+    for steps in (2, 3, 5, 6):
+        losses = np.arange(steps, 0, -1.0)
+        curve = [(i, 0.0, float(losses[: i + 1].mean())) for i in range(steps)]
+        assert end_loss(curve, decay=0.999) == pytest.approx(1.0)

@@ -41,6 +41,33 @@ def test_a_machine_path_is_refused(where: Places) -> None:
     assert not where.published.exists()
 
 
+@pytest.mark.parametrize(
+    "text", [r'{"x": "cannot read\n/home/al/x.glb"}', '{"x": "file:///home/al/x"}', "at /home/al/x"]
+)
+def test_a_machine_path_is_seen_in_json_and_in_addresses(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    assert publishing.machine_paths(path) == ["/home/al"]
+    path.write_text("https://example.org/home/al and docs/home/al")
+    assert publishing.machine_paths(path) == []
+
+
+def test_what_a_run_has_not_is_not_lost(where: Places) -> None:
+    publish(where)
+    for name in ("sweep", "evidence"):
+        (where.published / name).mkdir()
+        (where.published / name / "cells.csv").write_text("old")
+    (where.reports / "sweep").mkdir()
+    (where.reports / "sweep" / "cells.csv").write_text("new")
+    publish(where)
+    kept = {name: (where.published / name / "cells.csv").read_text() for name in ("sweep", "evidence")}
+    assert kept == {"sweep": "new", "evidence": "old"}
+    shutil.rmtree(where.reports / "00_first")
+    with pytest.raises(Failed, match="00_first is published and not in this run, so it would be lost"):
+        publish(where)
+    assert (where.published / "00_first" / "run.json").exists()
+
+
 def test_too_much_is_refused(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MOST", 1000)
     with pytest.raises(Failed, match="MB to publish"):

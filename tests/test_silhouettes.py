@@ -75,6 +75,15 @@ def test_samples_differ_where_they_do() -> None:
     assert flow_sdf_checks.share_of_first(codes, targets) == pytest.approx(0.5, abs=0.1)
 
 
+def test_shapes_are_apart_by_what_they_do_not_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    balls = [lambda p, r=radius: p.norm(dim=1) - r for radius in (0.5, 0.8, 0.8)]
+    monkeypatch.setattr(flow_sdf_checks, "looks", lambda decoder, codes: balls[: len(codes)])
+    decoder, codes = FlowShapes().decoder, torch.zeros(3, CODE_DIM)
+    gap = 1 - (0.5 / 0.8) ** 3
+    assert flow_sdf_checks.apart(decoder, codes[:2], points=100_000) == pytest.approx(gap, abs=0.01)
+    assert flow_sdf_checks.apart(decoder, codes, points=100_000) == pytest.approx(2 / 3 * gap, abs=0.01)
+
+
 def test_gradients_reach_all_parts_and_decoders_are_told_apart(seen: solids.Renders) -> None:
     torch.manual_seed(0)
     flow = {name: tensor.detach() for name, tensor in FlowShapes(0.03).state_dict().items()}
@@ -125,7 +134,7 @@ def test_a_walk_along_the_straight_line_has_no_distance_from_it(seen: solids.Ren
 
 
 def test_samples_differ_only_if_they_agree_with_their_image() -> None:
-    table = pd.DataFrame({"run": ["noise", "one", "two"], "spread": [0.9, 0.0, 0.9], "agreement": [0.4, 1.0, 0.95]})
+    table = pd.DataFrame({"run": ["noise", "one", "two"], "apart": [0.9, 0.0, 0.9], "agreement": [0.4, 1.0, 0.95]})
     assert flow_sdf_checks.differ(table) == {"noise": 0.0, "one": 0.0, "two": 1.0}
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -145,11 +146,52 @@ def test_equivalences(a, b, expected):
         ([1] * 5, 1, 0, "seeds", "reproduced"),
         ([1, 1, 0, 1, 1], 1, 0, "seeds", "partial"),
         ([1, 0, 0, 1, 0], 1, 0, "seeds", "inconclusive"),
+        # an interval that decides neither
+        (0.5, 1, 0, "shapes", "inconclusive"),
+        ([0, 0, 0.5, 0, 0], 1, 0, "seeds", "inconclusive"),
+        ([1, 1, 0.5, 1, 1], 1, 0, "seeds", "partial"),
+        (1, 0.5, 0, "shapes", "inconclusive"),
+        (1, 1, 0.5, "shapes", "reproduced"),
     ],
 )
 def test_detectors_count_only_beside_their_controls(fired, positive, negative, over, expected):
     claim = {"type": "qualitative", "test": "detector", "controls": ["yes", "no"], "over": over}
     assert verdict({"x": fired, "yes": positive, "no": negative}, FIVE, **claim).name == expected
+
+
+def test_a_part_that_never_fires_decides_whatever_the_others_come_to():
+    claim = {"type": "qualitative", "test": "detector", "controls": ["yes", "no"], "metric": ["x", "y"]}
+    controls = {"yes": 1, "no": 0}
+    assert verdict({"x": [1] * 5, "y": [0] * 5} | controls, FIVE, **claim).name == "partial"
+    assert verdict({"x": [1, 0, 0, 1, 0], "y": [0] * 5} | controls, FIVE, **claim).name == "inconclusive"
+    assert verdict({"x": [1, 1, 0, 1, 1], "y": [0] * 5} | controls, FIVE, **claim).name == "partial"
+    found = verdict({"x": [1, 0.5, 0, 1, 1], "y": [1] * 5} | controls, FIVE, **claim)
+    assert found.reason == "x in 3 of 5, undecided in 1, y in 5 of 5: not in every run" and found.name == "partial"
+
+
+def test_an_equivalence_of_pairs_holds_where_each_does():
+    claim = ORDER | {"type": "comparable", "test": "equivalence", "margin": 0.15, "metric": ["a", "b", "c", "d"]}
+    same = {"a": NEAR_ONE, "b": [v + 0.01 for v in NEAR_ONE]}
+    assert verdict(same | {"c": NEAR_ONE, "d": NEAR_ONE}, FIVE, **claim).name == "reproduced"
+    assert verdict(same | {"c": LOW, "d": HIGH}, FIVE, **claim).name == "partial"
+    with pytest.raises(ValueError, match="pairs of them"):
+        verdict({}, FIVE, **claim | {"metric": ["a", "b", "c"]})
+
+
+def test_noise_refutes_no_equivalence_more_often_than_its_level():
+    claim = ORDER | {"type": "comparable", "test": "equivalence", "margin": 0.15}
+    draws = 1 + 0.4 * np.random.default_rng(0).normal(size=(300, 2, 5))
+    names = [verdict({"a": list(a), "b": list(b)}, FIVE, **claim).name for a, b in draws]
+    assert names.count("not reproduced") / len(names) < 0.06 and "inconclusive" in names
+
+
+def test_a_reported_number_is_known_up_to_its_last_digit():
+    values = {"x": [-0.0462, -0.0458, -0.0466, -0.046, -0.0456]}
+    claim = {"reported": [-0.04], "tolerance": 0.1}
+    assert verdict(values, FIVE, **claim).name == "not reproduced"
+    assert verdict(values, FIVE, **claim | {"digits": [2]}).name == "reproduced"
+    with pytest.raises(ValueError, match="an exact number has digits"):
+        verdict({"x": 1.0}, type="analytic", test="exact")
 
 
 def test_times_are_compared_on_their_own_device_and_ratios_anywhere():
@@ -166,6 +208,14 @@ def test_an_inconclusive_verdict_says_how_many_runs_would_settle_it():
     assert "would not settle it" in verdict({"x": [0.1, 2.0, 1.0, 0.2, 1.7]}, FIVE).reason
     four_of_five = verdict({"a": LOW, "b": [2, 2, 2, 2, 0.5]}, FIVE, **ORDER)
     assert four_of_five.reason.endswith("in 4 of 5 runs, 11 runs would settle it")
+    skewed = [1.1, 1.2, 1.0, 1.1, 9.0]  # all on one side, and still an interval with zero inside
+    settled = [verdict({"a": a, "b": b}, FIVE, **ORDER).reason for a, b in ((LOW, skewed), (skewed, LOW))]
+    assert [reason.partition("as claimed ")[2].split(",")[0] for reason in settled] == [
+        "in 5 of 5 runs",
+        "in 0 of 5 runs",
+    ]
+    counts = [int(reason.split()[-5]) for reason in settled]
+    assert counts[0] == counts[1] > 5
 
 
 def test_one_seed_is_refused_as_an_interval():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from flowsdf.evaluation.detectors import OPEN
 from flowsdf.models.pershape import PerShape, layers_of
 from flowsdf.models.weight_autoencoder import WeightAutoencoder
 from flowsdf.studies import weight_autoencoder as study
@@ -99,9 +100,14 @@ def test_error_on_idle_units_changes_nothing(vectors: torch.Tensor) -> None:
     decoders = PerShape(0, 8, 2)
     at = POINTS.expand(6, -1, -1)
     torch.testing.assert_close(decoders.like(harmless)(at), decoders.like(changed)(at))
+    where = study.idle_weights(changed, POINTS, SIZE)
+    assert where[:, study.parts(SIZE)["weight 2"]].view(6, 8, 8)[:, :, 2].all() and where.sum() < where.numel() / 2
+    assert torch.equal(where, harmless != changed)
+    assert not where[:, study.biases(SIZE)].any() and study.biases(SIZE).sum() == 8 + 8 + 1
 
 
 def test_broken_needs_an_excellent_cosine_and_lost_shapes() -> None:
     whole, lost = np.ones(20), np.r_[np.zeros(3), np.ones(17)]
-    assert study.broken(np.full(20, 0.995), lost, 0.98) == 1
-    assert study.broken(np.full(20, 0.995), whole, 0.98) == study.broken(np.full(20, 0.985), lost, 0.98) == 0
+    assert study.broken(np.full(20, 0.9965), lost, 0.98) == 1  # the cosine and the null of the thesis
+    assert study.broken(np.full(20, 0.9965), whole, 0.98) == 0
+    assert study.broken(np.full(20, 0.995), lost, 0.98) == study.broken(np.full(20, 0.995), whole, 0.98) == OPEN

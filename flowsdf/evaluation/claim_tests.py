@@ -10,6 +10,7 @@ from scipy import stats
 
 from flowsdf.evaluation import intervals
 from flowsdf.evaluation.claims import Claim, sign
+from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.few_values import seeds_interval
 
 EXACT, REPRODUCED, PARTIAL = "reproduced-exact", "reproduced", "partial"
@@ -48,32 +49,48 @@ def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
         return REPRODUCED, text
     if intervals.sign_test(zero, means) <= LEVEL and low > 0:
         return NOT_REPRODUCED, text
-    return INCONCLUSIVE, f"{text}, {_settled(_runs_to_order(wins.mean()))}"
+    return INCONCLUSIVE, f"{text}, {_settled(_runs_to_order(means))}"
 
 
-def equivalence(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
-    """Whether two metrics, paired over seeds, differ by less than the margin."""
+def equivalence(claim: Claim, values: list[np.ndarray]) -> Finding:
+    """Whether the metrics of each pair, paired over seeds, differ by less than the margin."""
+    found = [_equal(claim, *pair) for pair in zip(values[::2], values[1::2], strict=True)]
+    return _together([name for name, _ in found]), "; ".join(text for _, text in found)
+
+
+def _equal(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
     allowed = claim.margin * abs(b.mean())
     text = f"{_shown(a.mean())} against {_shown(b.mean())}, margin {allowed:.3g}, {_runs(len(a))}"
     if len(a) < RUNS:
         return INCONCLUSIVE, f"{text}, {RUNS} runs would settle it"
     if intervals.equivalence_test(a, b, margin=allowed) <= LEVEL:
         return REPRODUCED, text
-    outside = abs((a - b).mean()) > allowed
-    return (NOT_REPRODUCED, text) if outside else (INCONCLUSIVE, f"{text}, {_settled(_runs_to_agree(a - b, allowed))}")
+    if _p_of_more(a - b, allowed) <= LEVEL:
+        return NOT_REPRODUCED, text
+    return INCONCLUSIVE, f"{text}, {_settled(_runs_to_agree(a - b, allowed))}"
 
 
 def detector(claim: Claim, values: list[np.ndarray]) -> Finding:
     """Whether each detector fires, trusted only if it fires on the positive control and not on the negative one."""
-    *fired, positive, negative = [value > 0.5 for value in values]
-    text = ", ".join(f"{name} in {hit.sum()} of {len(hit)}" for name, hit in zip(claim.metric, fired, strict=True))
-    if not positive.all() or negative.any():
-        return INCONCLUSIVE, f"{text}, but its {'negative' if negative.any() else 'positive'} control failed"
-    if claim.over == "seeds" and len(fired[0]) < RUNS:
+    *parts, positive, negative = values
+    counts = [f"{name} in {(of > OPEN).sum()} of {len(of)}" for name, of in zip(claim.metric, parts, strict=True)]
+    left = [f", undecided in {(of == OPEN).sum()}" if (of == OPEN).any() else "" for of in parts]
+    text = ", ".join(map("".join, zip(counts, left, strict=True)))
+    if not (positive > OPEN).all() or (negative > OPEN).any():
+        return INCONCLUSIVE, f"{text}, but its {'negative' if (negative > OPEN).any() else 'positive'} control failed"
+    if claim.over == "seeds" and len(parts[0]) < RUNS:
         return INCONCLUSIVE, f"{text}, {RUNS} runs would settle it"
-    if any(hit.any() and not hit.all() for hit in fired):
-        return PARTIAL if all(hit.mean() > 0.5 for hit in fired) else INCONCLUSIVE, f"{text}: not in every run"
-    return _together([_named(hit.all()) for hit in fired]), text
+    names = [_detected(of) for of in parts]
+    uneven = any((of > OPEN).any() and not (of > OPEN).all() for of in parts)
+    return _together(names), f"{text}: not in every run" if uneven else text
+
+
+def _detected(values: np.ndarray) -> str:
+    """The verdict on one detector's values over runs: 1, 0, or OPEN where a run's interval decides neither."""
+    fired = values > OPEN
+    if fired.all() or (values < OPEN).all():
+        return _named(fired.all())
+    return PARTIAL if fired.mean() > 0.5 else INCONCLUSIVE
 
 
 def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, digits: int | None) -> Finding:
@@ -91,14 +108,15 @@ def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, di
     allowed = claim.margin * abs(reported) if claim.tolerance is None else claim.tolerance
     if runs < RUNS:
         return _named(abs(mean - reported) <= allowed), f"{text} in {_runs(runs)}, margin {allowed:.3g}"
-    return _predicted(values, reported, allowed, text)
+    rounded = 0.0 if digits is None else 0.5 * 10.0**-digits
+    return _predicted(values, reported, allowed, rounded, text)
 
 
-def _predicted(values: np.ndarray, reported: float, allowed: float, text: str) -> Finding:
-    """Whether the reported value could be the next run's, by an interval narrow enough to have said no."""
+def _predicted(values: np.ndarray, reported: float, allowed: float, rounded: float, text: str) -> Finding:
+    """Whether the reported value, known up to ``rounded``, could be the next run's, by an interval narrow enough."""
     _, low, high = intervals.prediction_interval(values)
     text = f"{text}, next run in [{low:.4g}, {high:.4g}]"
-    if not low <= reported <= high:
+    if not low - rounded <= reported <= high + rounded:
         return NOT_REPRODUCED, text
     if high - low <= 2 * allowed:
         return REPRODUCED, text
@@ -114,14 +132,27 @@ def _together(names: list[str]) -> str:
         return INCONCLUSIVE
     if all(good):
         return EXACT if set(names) == {EXACT} else REPRODUCED
-    return PARTIAL if any(good) else NOT_REPRODUCED
+    return PARTIAL if any(good) or PARTIAL in names else NOT_REPRODUCED
 
 
-def _runs_to_order(share: float, most: int = 200) -> int | None:
-    """The fewest runs at which this share of wins would pass the sign test."""
-    wins = [(count, round(share * count)) for count in range(RUNS, most + 1)]
-    signs = [(count, np.repeat([-1.0, 1.0], [won, count - won])) for count, won in wins]
-    return next((count for count, sign in signs if intervals.sign_test(sign, 0 * sign) <= LEVEL), None)
+def _runs_to_order(differences: np.ndarray, most: int = 200) -> int | None:
+    """The fewest runs, more than these, at which such differences would pass the sign test and exclude zero."""
+    share, apart = (np.sign(differences) == np.sign(differences.mean())).mean(), abs(differences.mean())
+    for count in range(len(differences) + 1, most + 1):
+        won = round(share * count)
+        signs = np.repeat([-1.0, 1.0], [won, count - won])
+        half = stats.t.ppf(1 - LEVEL / 2, count - 1) * differences.std(ddof=1) / np.sqrt(count)
+        if half < apart and intervals.sign_test(signs, 0 * signs) <= LEVEL:
+            return count
+    return None
+
+
+def _p_of_more(differences: np.ndarray, allowed: float) -> float:
+    """The one-sided p-value of "the mean of these is further from zero than allowed", by Student's t."""
+    away = np.sign(differences.mean()) * differences
+    if np.ptp(away) == 0:
+        return float(away[0] <= allowed)
+    return float(stats.ttest_1samp(away, allowed, alternative="greater").pvalue)
 
 
 def _runs_to_agree(differences: np.ndarray, allowed: float, most: int = 1000) -> int | None:

@@ -24,5 +24,7 @@ def loss_between(curve: Curve, first: float, last: float, *, decay: float) -> fl
 
 
 def end_loss(curve: Curve, *, decay: float) -> float:
-    """The mean loss over the last tenth of a run."""
-    return loss_between(curve, 0.9 * curve[-1][0], curve[-1][0], decay=decay)
+    """The mean loss over the last tenth of a run, at least from the curve's last but one step."""
+    if len(curve) < 2:
+        return float(curve[-1][2])
+    return loss_between(curve, min(0.9 * curve[-1][0], curve[-2][0]), curve[-1][0], decay=decay)

@@ -15,7 +15,9 @@ from flowsdf.report.places import NAMED_SOURCES, Places
 
 APART = ("flowsdf/report/", "flowsdf/data/executor")  # read results, or say where tasks run
 SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change results
-IMPORT = re.compile(r"^[ \t]*(?:from\s+(\.*)([\w.]*)\s+import\s+(\([^)]*\)|[^\n]+)|import\s+([^\n]+))", re.MULTILINE)
+IMPORT = re.compile(
+    r"^[ \t]*(?:from\s+(\.*)([\w.]*)\s+import\s+(\((?:[^)#]|#[^\n]*)*\)|[^\n]+)|import\s+([^\n]+))", re.MULTILINE
+)
 BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html")  # data files a module reads from its own folder
 
 

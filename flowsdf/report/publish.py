@@ -20,6 +20,7 @@ from flowsdf.report.results_table import write_results_table
 KEPT = (".json", ".ipynb", ".csv", ".png", ".md", ".svg")
 MOST = 15_000_000  # bytes in all
 TOLERANCE = 0.10  # of the published value, where params/tolerances.yaml names no other
+AFORE = re.compile(r"\\[nrt]|file://")  # what may stand before a path in JSON
 PATH = re.compile(r"(?<![\w.:/])/(home|root|Users|tmp|var|opt|mnt|work|usr|srv|data)/[\w.-]+")
 
 
@@ -45,16 +46,22 @@ def machine_paths(path: Path) -> list[str]:
     """The absolute paths that a text file names."""
     if path.suffix == ".png":
         return []
-    content = path.read_text(encoding="utf-8")
+    content = AFORE.sub(" ", path.read_text(encoding="utf-8"))
     return [match.group(0) for match in PATH.finditer(content)]
 
 
 def publish(where: Places) -> Path:
-    """Copy a run's small results to reports/published/, replacing what was there; Failed when they are not fit."""
+    """Copy a run's small results to reports/published/, replacing what was there; Failed when they are not fit.
+
+    A published sweep and published seeds stay until the run has its own.
+    """
     failed = [path.parent.name for path in where.reports.glob("[!.]*/failure.json")]
     files = kept_files(where.reports) if where.reports.is_dir() else []
     if failed or not files:
         raise Failed(f"nothing to publish: {f'{failed[0]} failed' if failed else 'make report first'}")
+    known = [name for name in chapters(where.root) if (where.published / name / "run.json").exists()]
+    if missing := [name for name in known if not (where.reports / name / "run.json").exists()]:
+        raise Failed(f"{missing[0]} is published and not in this run, so it would be lost: make report first")
     size = sum(path.stat().st_size for path in files)
     if size > MOST:
         largest = max(files, key=lambda path: path.stat().st_size)
@@ -68,6 +75,9 @@ def publish(where: Places) -> Path:
         target = part / path.relative_to(where.reports)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
+    for name in ("sweep", "evidence"):
+        if (where.published / name).is_dir() and not (part / name).exists():
+            shutil.copytree(where.published / name, part / name)
     shutil.rmtree(where.published, ignore_errors=True)
     os.replace(part, where.published)
     write_results_table(where.root)

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from flowsdf.geometry.render import Rays
+from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
 from flowsdf.studies.flow_sdf import Tensors, codes_of, decoder_of, fit_flow, restore
 from flowsdf.studies.image_losses import image_loss, looks
@@ -21,7 +22,7 @@ from flowsdf.train.loop import generator_at
 COVERED = ", half covered"
 PARTS = ("conditioner", "velocity", "decoder")
 SAMPLE_SEED = 2**34
-SPREAD = 0.1  # of the spread between images, from which on samples of one image count as different
+APART = 0.1  # of how far the shapes of other images are apart, from which on samples of one image count as different
 AGREEMENT = 0.9  # mean IoU with their image, from which on samples count as shapes
 DRAWN = 16  # samples whose silhouettes are drawn
 
@@ -90,6 +91,16 @@ def spread(codes: Float[Tensor, "n d"]) -> float:
     return (codes - codes.mean(0)).square().sum(1).mean().sqrt().item()
 
 
+def apart(decoder: DeepSDF, codes: Float[Tensor, "n d"], *, points: int = 4000) -> float:
+    """How far the shapes of codes are apart: one less the IoU of two, a mean over pairs, at points of the cube."""
+    at = 2 * torch.rand(points, 3, generator=generator_at(SAMPLE_SEED, 4)) - 1
+    inside = torch.stack([look(at) < 0 for look in looks(decoder, codes)]).double()
+    both, volume = inside @ inside.T, inside.sum(1)
+    either = volume[:, None] + volume - both
+    ious = torch.where(either > 0, both / either.clamp_min(1), 1.0)
+    return float(1 - ious[~torch.eye(len(codes), dtype=torch.bool)].mean())
+
+
 def ambiguous_job(
     stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], *, steps: int, inputs: dict
 ) -> Job:
@@ -110,21 +121,24 @@ def sample_table(
     rays: Rays,
     direction: Float[Tensor, "3"],
     inside: Bool[Tensor, " r"],
-    between: Mapping[str, float],
+    known: Mapping[str, Float[Tensor, "s 128"]],
 ) -> pd.DataFrame:
-    """Codes drawn for one image: their spread over the run's ``between``, and the mean IoU of the first DRAWN."""
+    """Codes drawn for one image, by run: their spread and how far their shapes are ``apart``, both over those of the
+    ``known`` codes that the run learned, and the mean IoU of the first DRAWN silhouettes with the image's."""
     rows = []
     for name, codes in drawn.items():
         run, drawn_of = name.removesuffix(COVERED), codes[:DRAWN]
         masks = masks_of(looks(models[run].decoder, drawn_of), rays, direction.expand(len(drawn_of), 3))
-        agreement = mask_ious(masks, inside.expand(len(drawn_of), -1)).mean()
-        rows.append({"run": name, "spread": spread(codes) / between[run], "agreement": float(agreement)})
+        agreement = float(mask_ious(masks, inside.expand(len(drawn_of), -1)).mean())
+        decoder, learned = models[run].decoder, known[run]
+        distances = spread(codes) / spread(learned), apart(decoder, codes) / apart(decoder, learned)
+        rows.append({"run": name, **dict(zip(("spread", "apart"), distances, strict=True)), "agreement": agreement})
     return pd.DataFrame(rows)
 
 
 def differ(table: pd.DataFrame) -> dict[str, float]:
-    """Per run 1 if its samples are further apart than SPREAD and agree with their image by AGREEMENT, else 0."""
-    found = (table.spread > SPREAD) & (table.agreement >= AGREEMENT)
+    """Per run 1 if the shapes of its samples differ by APART and agree with their image by AGREEMENT, else 0."""
+    found = (table.apart > APART) & (table.agreement >= AGREEMENT)
     return dict(zip(table.run, found.astype(float), strict=True))
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from flowsdf.evaluation.detectors import above
 from flowsdf.evaluation.few_values import shapes_interval
 from flowsdf.studies.generalisation import advantage, by_views, views_row
 from flowsdf.studies.image_to_latent import Predictor
@@ -21,11 +22,11 @@ def gains(scores: pd.DataFrame, rows: Sequence[str], base: str, *, seed: int) ->
 
 
 def gain_metrics(table: pd.DataFrame, named: dict[str, str]) -> dict[str, float]:
-    """``gain``, ``low``, ``high`` and whether it ``helps``, 1 where the interval is above zero, of the named rows."""
+    """``gain``, ``low``, ``high`` of the named rows, and whether it ``helps``: a detector of an interval above zero."""
     found: dict[str, float] = {}
     for name, row in named.items():
         gain, low, high = table.loc[table.row == row, ["gain", "low", "high"]].to_numpy(float)[0]
-        found |= {f"{name}_gain": gain, f"{name}_low": low, f"{name}_high": high, f"{name}_helps": float(low > 0)}
+        found |= {f"{name}_gain": gain, f"{name}_low": low, f"{name}_high": high, f"{name}_helps": above(low, high)}
     return found
 
 

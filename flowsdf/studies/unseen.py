@@ -138,11 +138,15 @@ def retrieval_detector(
 
 
 def kind_detector(
-    rows: dict[str, list[Surface]], folder: Path, objects: Sequence[Entry], distances: Float[np.ndarray, "n m"]
+    rows: dict[str, list[Surface]],
+    ours: str,
+    folder: Path,
+    objects: Sequence[Entry],
+    distances: Float[np.ndarray, "n m"],
 ) -> dict[str, float]:
-    """Whether each special object is answered in kind; the fitted and the mean latent are controls (L5)."""
+    """Whether ``ours`` answers each special object in kind; the fitted and the mean latent are controls (L5)."""
     kinds = of_the_right_kind(rows, folder, objects, distances)
-    hits = zip(objects, kinds["diffusion, 8 views"], strict=True)
+    hits = zip(objects, kinds[ours], strict=True)
     special = {f"{e.category}_category_right": float(hit) for e, hit in hits if e.split == "special"}
     counts = {"special_objects": len(special), "special_in_kind": int(sum(special.values()))} if special else {}
     controls = {"category_positive_control": float(all(kinds["fitted latent"]))}
@@ -152,7 +156,7 @@ def kind_detector(
 
 def iou_metrics(means: pd.Series, prefix: str) -> dict[str, float]:
     """The mean IoU of each row but the single view's, as metrics: prefix_row_iou."""
-    names = {row: row.split(",")[0].replace(" ", "_") for row in means.index if "1 view" not in row}
+    names = {row: row.split(",")[0].replace(" ", "_") for row in means.index if not row.endswith(", 1 view")}
     return {f"{prefix}_{name}_iou": float(means[row]) for row, name in names.items()}
 
 
