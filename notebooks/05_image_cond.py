@@ -115,13 +115,13 @@ results.record_metrics(
     | {"eight_sirens_iou": float(weight_answers.field_ious(of_few, few.vectors, few).mean())},
 )
 learned = chapter.metrics["eight_sirens_iou"] > 0.5
-alone = "so few it can learn" if learned else "not even these, so it is not their number that it fails at"
+alone = f"Eight SIRENs learned alone {'come back' if learned else 'do not come back either'}"
 results.say(
     chapter,
     "On {training_shapes} training shapes the IoU from one picture is {siren_iou:.2f} for SIRENs and {relu_iou:.2f} "
     "for ReLU decoders; without a picture {siren_blind_iou:.2f} and {relu_blind_iou:.2f}; the mean of all weights has "
-    f"{{siren_mean_iou:.2f}} and {{relu_mean_iou:.2f}}. Eight SIRENs learned alone have {{eight_sirens_iou:.2f}}: {alone}"
-    ". Less the mean, the own shape ranks first for {siren_own:.0%} and {relu_own:.0%} of the images, "
+    f"{{siren_mean_iou:.2f}} and {{relu_mean_iou:.2f}}. {alone} ({{eight_sirens_iou:.2f}}). "
+    "Less the mean, the own shape ranks first for {siren_own:.0%} and {relu_own:.0%} of the images, "
     "without a picture for {siren_blind_own:.0%} and {relu_blind_own:.0%}, by chance for {by_chance:.0%}. The cosine "
     "to the own decoder is {siren_cosine:.3f} and {relu_cosine:.3f}: the family with the higher one has hardly a "
     "surface left. Noise as large as the answers' errors leaves a SIREN an IoU of {siren_iou_with_noise:.2f} and a "
