@@ -99,7 +99,8 @@ results.record_metrics(
 # noise alone, which leaves regression; the *field loss*, that of the field which the predicted weights make; and *short
 # codes*, one anchor with low-rank changes that 64 numbers scale, in place of free weights; for those the decoders are
 # fitted anew, and the network is the smaller one of chapter `12`. The last two, which change what is learned, are run
-# for eight shapes alone as well; the network of the first two is that of the control of chapter `06`.
+# for eight shapes alone as well; the first two have the network of chapter `06`, whose control of eight shapes had the
+# thesis's noise and one view.
 
 # %%
 samples = deepsdf.as_tensors(*artefacts.read_samples(prepared, shapes.entries))

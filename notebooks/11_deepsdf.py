@@ -41,7 +41,7 @@ import pandas as pd
 
 from flowsdf.data import artefacts
 from flowsdf.evaluation import diagnostics, topology
-from flowsdf.evaluation.concentration import as_few_by_chance
+from flowsdf.evaluation.concentration import fewest_by_chance
 from flowsdf.models.deepsdf import DeepSDF, field
 from flowsdf.report import figures, results, views3d
 from flowsdf.studies import deepsdf, scoring
@@ -242,9 +242,9 @@ numbers |= {f"{name}_seconds": fitted[run].facts["seconds"] for name, run in nam
 numbers |= {"pilot_iou_mean": iou["pilot"], "deepsdf_20_iou_mean": iou["full"]}
 numbers |= {"deepsdf_all_iou_mean": all_scores.iou.mean(), "mean_latent_l1_mean": float(null.mean())}
 numbers |= {"deepsdf_all_failed": int((errors["all"] >= null.numpy()).sum())}
-categories = [entry.category for entry in train]
-numbers |= {"worst_ten_categories": len({categories[i] for i in worst})}
-numbers |= {"worst_ten_chance": as_few_by_chance(categories, worst, seed=seed)}
+expected = fewest_by_chance([entry.category for entry in train], len(worst), seed=seed)
+numbers |= {"worst_ten_categories": len({train[i].category for i in worst}), "worst_ten_by_chance": expected}
+numbers |= {"worst_ten_spread": numbers["worst_ten_categories"] / expected}
 numbers |= {"latent_cosine_20": cosines["few"], "latent_cosine_all": cosines["all"]}
 numbers |= {"decoder_parameters": sum(p.numel() for p in DeepSDF().parameters())}
 numbers |= {"decoder_inputs": DeepSDF().hidden[0].in_features}
@@ -255,7 +255,7 @@ results.say(
     chapter,
     "Few shapes: L1 {deepsdf_20_l1_mean:.5f} and IoU {deepsdf_20_iou_mean:.3f}, the pilot {pilot_l1_mean:.5f} and "
     "{pilot_iou_mean:.3f}; all shapes: {deepsdf_all_l1_mean:.5f} and {deepsdf_all_iou_mean:.3f}. The ten worst of all "
-    "are of {worst_ten_categories} categories; ten random ones are of as few in {worst_ten_chance:.1%} of draws.",
+    "are of {worst_ten_categories} categories; ten random ones are of {worst_ten_by_chance} or more in 19 of 20 draws.",
 )
 
 # %%

@@ -201,9 +201,9 @@ if steps:
 view = (rays, seen.directions[-4], seen.inside[-4])
 drawn = models | {"two codes": flow_sdf.restore(double.tensors)}
 sampled = flow_sdf_checks.sampled(drawn, image, samples, seed=seed)
-learned = dict.fromkeys(drawn, targets) | {"two codes": pair}
-table = flow_sdf_checks.sample_table(sampled, drawn, *view, learned)
-caption = "Samples of one image: codes spread and shapes apart, over the learned ones', and IoU of silhouettes with it."
+others = codes | {"two codes": pair}
+table = flow_sdf_checks.sample_table(sampled, drawn, *view, others)
+caption = "Samples of one image: how far codes and shapes are apart, over those of images; the silhouettes' IoU."
 results.save_table(chapter, table, "samples", caption=caption)
 differ, by = flow_sdf_checks.differ(table), table.set_index("run")
 share = flow_sdf_checks.share_of_first(sampled["two codes"], pair)

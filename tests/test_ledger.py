@@ -28,6 +28,7 @@ def test_what_is_reported_says_what_it_asks_for() -> None:
 
 def test_detectors_are_told_in_words() -> None:
     assert fired([1.0, 0.0, None, [1.0, 0.0, 1.0]]) == "yes / no / - / 2 of 3"
+    assert fired([0.5, [0.5] * 5, [1.0, 1.0, 0.5, 0.5, 0.0]]) == "undecided / 0 of 5 / 2 of 5"
 
 
 def test_a_caveat_stands_beside_the_verdict_and_does_not_change_it() -> None:

@@ -54,14 +54,19 @@ def test_a_machine_path_is_seen_in_json_and_in_addresses(tmp_path: Path, text: s
 
 def test_what_a_run_has_not_is_not_lost(where: Places) -> None:
     publish(where)
-    for name in ("sweep", "evidence"):
-        (where.published / name).mkdir()
-        (where.published / name / "cells.csv").write_text("old")
+    (where.published / "sweep").mkdir()
+    (where.published / "sweep" / "cells.csv").write_text("old")
+    publish(where)
+    assert (where.published / "sweep" / "cells.csv").read_text() == "old"
     (where.reports / "sweep").mkdir()
     (where.reports / "sweep" / "cells.csv").write_text("new")
     publish(where)
-    kept = {name: (where.published / name / "cells.csv").read_text() for name in ("sweep", "evidence")}
-    assert kept == {"sweep": "new", "evidence": "old"}
+    assert (where.published / "sweep" / "cells.csv").read_text() == "new"
+    (where.published / "evidence").mkdir()
+    (where.published / "evidence" / "00_first.json").write_text("{}")
+    with pytest.raises(Failed, match="make evidence CH=00_first, or remove reports/published/smoke/evidence/00_first"):
+        publish(where)
+    (where.published / "evidence" / "00_first.json").unlink()
     shutil.rmtree(where.reports / "00_first")
     with pytest.raises(Failed, match="00_first is published and not in this run, so it would be lost"):
         publish(where)

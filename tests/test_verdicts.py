@@ -169,15 +169,6 @@ def test_a_part_that_never_fires_decides_whatever_the_others_come_to():
     assert found.reason == "x in 3 of 5, undecided in 1, y in 5 of 5: not in every run" and found.name == "partial"
 
 
-def test_an_equivalence_of_pairs_holds_where_each_does():
-    claim = ORDER | {"type": "comparable", "test": "equivalence", "margin": 0.15, "metric": ["a", "b", "c", "d"]}
-    same = {"a": NEAR_ONE, "b": [v + 0.01 for v in NEAR_ONE]}
-    assert verdict(same | {"c": NEAR_ONE, "d": NEAR_ONE}, FIVE, **claim).name == "reproduced"
-    assert verdict(same | {"c": LOW, "d": HIGH}, FIVE, **claim).name == "partial"
-    with pytest.raises(ValueError, match="pairs of them"):
-        verdict({}, FIVE, **claim | {"metric": ["a", "b", "c"]})
-
-
 def test_noise_refutes_no_equivalence_more_often_than_its_level():
     claim = ORDER | {"type": "comparable", "test": "equivalence", "margin": 0.15}
     draws = 1 + 0.4 * np.random.default_rng(0).normal(size=(300, 2, 5))

@@ -53,3 +53,14 @@ def test_no_noise_leaves_a_shape_as_it_is_and_much_noise_little() -> None:
     none, much = weight_space.under_noise(pershape.restore(vectors, sine=False, **SIZE), at, (0.0, 2.0), seed=0)
     assert none == {"sigma": 0.0, "IoU": 1.0}
     assert much["IoU"] < 0.9
+
+
+def test_the_noise_that_is_borne_lies_where_the_line_crosses() -> None:
+    line = [
+        {"sigma": 0.0, "IoU": 1.0},
+        {"sigma": 0.1, "IoU": 0.8},
+        {"sigma": 0.2, "IoU": 0.4},
+        {"sigma": 0.3, "IoU": 0.6},
+    ]
+    assert weight_space.borne(line) == pytest.approx(0.175)
+    assert weight_space.borne(line[:2]) == 0.1 and weight_space.borne(line, least=0.8) == pytest.approx(0.1)

@@ -52,13 +52,8 @@ def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
     return INCONCLUSIVE, f"{text}, {_settled(_runs_to_order(means))}"
 
 
-def equivalence(claim: Claim, values: list[np.ndarray]) -> Finding:
-    """Whether the metrics of each pair, paired over seeds, differ by less than the margin."""
-    found = [_equal(claim, *pair) for pair in zip(values[::2], values[1::2], strict=True)]
-    return _together([name for name, _ in found]), "; ".join(text for _, text in found)
-
-
-def _equal(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
+def equivalence(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
+    """Whether two metrics, paired over seeds, differ by less than the margin."""
     allowed = claim.margin * abs(b.mean())
     text = f"{_shown(a.mean())} against {_shown(b.mean())}, margin {allowed:.3g}, {_runs(len(a))}"
     if len(a) < RUNS:

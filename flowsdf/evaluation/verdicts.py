@@ -103,7 +103,7 @@ def _tested(claim: Claim, values: list[np.ndarray], run: Run) -> Finding:
         case "ordering":
             return ordering(claim, *values)
         case "equivalence":
-            return equivalence(claim, [_by_seed(value) for value in values])
+            return equivalence(claim, *(_by_seed(value) for value in values))
         case "detector":
             return detector(claim, values)
         case "ratio":

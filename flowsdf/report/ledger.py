@@ -11,6 +11,7 @@ import pandas as pd
 
 from flowsdf.data.faults import Failed
 from flowsdf.evaluation.claims import Claim, parse_claims, sign
+from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.verdicts import Run, judge
 from flowsdf.report.evidence import evidence_for
 from flowsdf.report.findings import findings, lead
@@ -94,8 +95,9 @@ def null_model(claim: Claim, metrics: dict[str, Any]) -> str:
 
 def fired(values: list) -> str:
     """What detectors say, side by side; of several seeds, in how many they do."""
-    words = {1.0: "yes", 0.0: "no"}
-    return " / ".join(f"{sum(v):.0f} of {len(v)}" if isinstance(v, list) else words.get(v, text([v])) for v in values)
+    words = {1.0: "yes", 0.0: "no", OPEN: "undecided"}
+    counted = (f"{sum(x > OPEN for x in v)} of {len(v)}" if isinstance(v, list) else "" for v in values)
+    return " / ".join(many or words.get(v, text([v])) for many, v in zip(counted, values, strict=True))
 
 
 def row(claim: Claim, reports: Path) -> dict[str, Any]:

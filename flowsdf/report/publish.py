@@ -53,7 +53,7 @@ def machine_paths(path: Path) -> list[str]:
 def publish(where: Places) -> Path:
     """Copy a run's small results to reports/published/, replacing what was there; Failed when they are not fit.
 
-    A published sweep and published seeds stay until the run has its own.
+    A published sweep stays until the run has its own.
     """
     failed = [path.parent.name for path in where.reports.glob("[!.]*/failure.json")]
     files = kept_files(where.reports) if where.reports.is_dir() else []
@@ -62,6 +62,10 @@ def publish(where: Places) -> Path:
     known = [name for name in chapters(where.root) if (where.published / name / "run.json").exists()]
     if missing := [name for name in known if not (where.reports / name / "run.json").exists()]:
         raise Failed(f"{missing[0]} is published and not in this run, so it would be lost: make report first")
+    for path in sorted((where.published / "evidence").glob("*.json")):
+        if not (where.reports / "evidence" / path.name).exists():
+            told = f"make evidence CH={path.stem}, or remove {path.relative_to(where.root)}"
+            raise Failed(f"several seeds of {path.stem} are published, and this run has one: {told}")
     size = sum(path.stat().st_size for path in files)
     if size > MOST:
         largest = max(files, key=lambda path: path.stat().st_size)
@@ -75,9 +79,8 @@ def publish(where: Places) -> Path:
         target = part / path.relative_to(where.reports)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    for name in ("sweep", "evidence"):
-        if (where.published / name).is_dir() and not (part / name).exists():
-            shutil.copytree(where.published / name, part / name)
+    if (where.published / "sweep").is_dir() and not (part / "sweep").exists():
+        shutil.copytree(where.published / "sweep", part / "sweep")
     shutil.rmtree(where.published, ignore_errors=True)
     os.replace(part, where.published)
     write_results_table(where.root)

@@ -124,14 +124,15 @@ def sample_table(
     known: Mapping[str, Float[Tensor, "s 128"]],
 ) -> pd.DataFrame:
     """Codes drawn for one image, by run: their spread and how far their shapes are ``apart``, both over those of the
-    ``known`` codes that the run learned, and the mean IoU of the first DRAWN silhouettes with the image's."""
+    ``known`` codes of different images in that run; and the mean IoU of the first DRAWN silhouettes with the image.
+    """
     rows = []
     for name, codes in drawn.items():
         run, drawn_of = name.removesuffix(COVERED), codes[:DRAWN]
         masks = masks_of(looks(models[run].decoder, drawn_of), rays, direction.expand(len(drawn_of), 3))
         agreement = float(mask_ious(masks, inside.expand(len(drawn_of), -1)).mean())
-        decoder, learned = models[run].decoder, known[run]
-        distances = spread(codes) / spread(learned), apart(decoder, codes) / apart(decoder, learned)
+        decoder, others = models[run].decoder, known[run]
+        distances = spread(codes) / spread(others), apart(decoder, codes) / apart(decoder, others)
         rows.append({"run": name, **dict(zip(("spread", "apart"), distances, strict=True)), "agreement": agreement})
     return pd.DataFrame(rows)
 

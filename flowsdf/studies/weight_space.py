@@ -1,6 +1,7 @@
 """Phase 1: what noise on a decoder's weights leaves of its shape, and what lies half way between two decoders."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,18 @@ def under_noise(
     clean = (decoders(at) < 0).numpy()
     noisy = {sigma: (pershape.noisy(decoders, sigma, seed=seed)(at) < 0).numpy() for sigma in sigmas}
     return [{"sigma": sigma, "IoU": weight_cloud.ious(of, clean).mean()} for sigma, of in noisy.items()]
+
+
+def borne(line: Sequence[dict[str, float]], *, least: float = 0.5) -> float:
+    """The size of the noise at which the IoU first falls to ``least``, between the two sizes on a straight line.
+
+    The largest size of the line where it does not.
+    """
+    for before, after in pairwise(line):
+        if after["IoU"] <= least:
+            share = (before["IoU"] - least) / (before["IoU"] - after["IoU"])
+            return before["sigma"] + share * (after["sigma"] - before["sigma"])
+    return line[-1]["sigma"]
 
 
 def central_shapes(vectors: Float[np.ndarray, "s n"], entries: Sequence[Entry], count: int = 3) -> pd.DataFrame:
