@@ -6,8 +6,8 @@
 # the scale allows: with built-in shapes or the shipped encoder, a number is at most partly reproduced.
 #
 # *Reproduced-exact*: equal to the printed digits. *Partial*: passed at this smaller scale, in some of its parts, or in
-# most of the runs. *Not reproduced*: failed. *Inconclusive*: too few runs, runs that disagree, or a control that
-# failed. *Not testable here*: needs a size, a device or a chapter that is not here; what was measured all the same is
+# most of the runs. *Not reproduced*: failed. *Inconclusive*: too few runs, runs that disagree, an interval that decides
+# neither, or a control that failed. *Not testable here*: needs a size, a device or a chapter that is not here; what was measured all the same is
 # shown. *Not testable*: the source gives no criterion. What is exact is arithmetic, sizes and settings; of what was
 # trained and measured, *partial* is the most that a smaller run can reach. `next run in [low, high]` is where one more
 # seed would fall.
