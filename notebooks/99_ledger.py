@@ -7,10 +7,10 @@
 #
 # *Reproduced-exact*: equal to the printed digits. *Partial*: passed at this smaller scale, in some of its parts, or in
 # most of the runs. *Not reproduced*: failed. *Inconclusive*: too few runs, runs that disagree, an interval that decides
-# neither, or a control that failed. *Not testable here*: needs a size, a device or a chapter that is not here; what was measured all the same is
-# shown. *Not testable*: the source gives no criterion. What is exact is arithmetic, sizes and settings; of what was
-# trained and measured, *partial* is the most that a smaller run can reach. `next run in [low, high]` is where one more
-# seed would fall.
+# neither, or a control that failed. *Not testable here*: needs a size, a device or a chapter that is not here; what was
+# measured all the same is shown. *Not testable*: the source gives no criterion. What is exact is arithmetic, sizes and
+# settings; of what was trained and measured, *partial* is the most that a smaller run can reach. `next run in [low,
+# high]` is where one more seed would fall.
 
 # %% tags=["parameters"]
 profile = "laptop"
