@@ -159,7 +159,7 @@ def test_detectors_count_only_beside_their_controls(fired, positive, negative, o
     assert verdict({"x": fired, "yes": positive, "no": negative}, FIVE, **claim).name == expected
 
 
-def test_a_part_that_never_fires_decides_whatever_the_others_come_to():
+def test_with_a_part_that_never_fires_a_claim_is_partial_where_another_fires_in_most_runs():
     claim = {"type": "qualitative", "test": "detector", "controls": ["yes", "no"], "metric": ["x", "y"]}
     controls = {"yes": 1, "no": 0}
     assert verdict({"x": [1] * 5, "y": [0] * 5} | controls, FIVE, **claim).name == "partial"

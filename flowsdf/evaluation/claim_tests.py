@@ -68,9 +68,7 @@ def equivalence(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
 def detector(claim: Claim, values: list[np.ndarray]) -> Finding:
     """Whether each detector fires, trusted only if it fires on the positive control and not on the negative one."""
     *parts, positive, negative = values
-    counts = [f"{name} in {(of > OPEN).sum()} of {len(of)}" for name, of in zip(claim.metric, parts, strict=True)]
-    left = [f", undecided in {(of == OPEN).sum()}" if (of == OPEN).any() else "" for of in parts]
-    text = ", ".join(map("".join, zip(counts, left, strict=True)))
+    text = ", ".join(map(_counted, claim.metric, parts))
     if not (positive > OPEN).all() or (negative > OPEN).any():
         return INCONCLUSIVE, f"{text}, but its {'negative' if (negative > OPEN).any() else 'positive'} control failed"
     if claim.over == "seeds" and len(parts[0]) < RUNS:
@@ -78,6 +76,12 @@ def detector(claim: Claim, values: list[np.ndarray]) -> Finding:
     names = [_detected(of) for of in parts]
     uneven = any((of > OPEN).any() and not (of > OPEN).all() for of in parts)
     return _together(names), f"{text}: not in every run" if uneven else text
+
+
+def _counted(name: str, values: np.ndarray) -> str:
+    """In how many runs a detector fired, and in how many it decided nothing."""
+    text, left = f"{name} in {(values > OPEN).sum()} of {len(values)}", (values == OPEN).sum()
+    return f"{text}, undecided in {left}" if left else text
 
 
 def _detected(values: np.ndarray) -> str:

@@ -132,8 +132,9 @@ def sample_table(
         masks = masks_of(looks(models[run].decoder, drawn_of), rays, direction.expand(len(drawn_of), 3))
         agreement = float(mask_ious(masks, inside.expand(len(drawn_of), -1)).mean())
         decoder, others = models[run].decoder, known[run]
-        distances = spread(codes) / spread(others), apart(decoder, codes) / apart(decoder, others)
-        rows.append({"run": name, **dict(zip(("spread", "apart"), distances, strict=True)), "agreement": agreement})
+        between = max(apart(decoder, others), 1e-9)  # of shapes that are all alike, or none
+        ours = {"spread": spread(codes) / spread(others), "apart": apart(decoder, codes) / between}
+        rows.append({"run": name, **ours, "agreement": agreement})
     return pd.DataFrame(rows)
 
 
