@@ -95,3 +95,13 @@ def test_vectors_are_layers_in_order() -> None:
         assert np.array_equal(w, weight) and np.array_equal(b, bias)
     with pytest.raises(ValueError, match="a vector of"):
         alignment.layers_of(vector[:-1], SIZES)
+
+
+def test_every_occupancy_is_held_against_every_other() -> None:
+    inside = np.random.default_rng(0).random((5, 40)) < 0.4
+    inside[3] = False
+    table = weight_cloud.ious_of_pairs(inside[:2], inside)
+    assert table.shape == (2, 5)
+    for row, one in zip(table, inside, strict=False):
+        np.testing.assert_allclose(row, weight_cloud.ious(np.broadcast_to(one, inside.shape), inside))
+    assert weight_cloud.ious_of_pairs(inside[3:4], inside[3:])[0].tolist() == [1, 0]

@@ -77,3 +77,11 @@ def ious(a: Bool[np.ndarray, "n p"], b: Bool[np.ndarray, "n p"]) -> Float[np.nda
     """The IoU of each occupancy with its counterpart; 1 where both are empty."""
     either = (a | b).sum(1)
     return np.where(either > 0, (a & b).sum(1) / np.maximum(either, 1), 1.0)
+
+
+def ious_of_pairs(a: Bool[np.ndarray, "n p"], b: Bool[np.ndarray, "m p"]) -> Float[np.ndarray, "n m"]:
+    """The IoU of every occupancy of the first with every one of the second; 1 where both are empty."""
+    ours, theirs = a.astype(np.float64), b.astype(np.float64)
+    both = ours @ theirs.T
+    either = ours.sum(1, keepdims=True) + theirs.sum(1) - both
+    return np.where(either > 0, both / np.maximum(either, 1), 1.0)

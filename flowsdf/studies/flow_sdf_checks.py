@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from flowsdf.evaluation.weight_cloud import ious_of_pairs
 from flowsdf.geometry.render import Rays
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.models.flow_sdf import CODE_DIM, CnnShapes, FlowShapes
@@ -94,11 +95,8 @@ def spread(codes: Float[Tensor, "n d"]) -> float:
 def apart(decoder: DeepSDF, codes: Float[Tensor, "n d"], *, points: int = 4000) -> float:
     """How far the shapes of codes are apart: one less the IoU of two, a mean over pairs, at points of the cube."""
     at = 2 * torch.rand(points, 3, generator=generator_at(SAMPLE_SEED, 4)) - 1
-    inside = torch.stack([look(at) < 0 for look in looks(decoder, codes)]).double()
-    both, volume = inside @ inside.T, inside.sum(1)
-    either = volume[:, None] + volume - both
-    ious = torch.where(either > 0, both / either.clamp_min(1), 1.0)
-    return float(1 - ious[~torch.eye(len(codes), dtype=torch.bool)].mean())
+    inside = torch.stack([look(at) < 0 for look in looks(decoder, codes)]).numpy()
+    return float(1 - ious_of_pairs(inside, inside)[~np.eye(len(codes), dtype=bool)].mean())
 
 
 def ambiguous_job(

@@ -13,7 +13,7 @@ from torch import Tensor
 from flowsdf.evaluation import collapse
 from flowsdf.evaluation.correlation import correlation_bootstrap
 from flowsdf.evaluation.diagnostics import cosine, derangement, diagnose
-from flowsdf.evaluation.weight_cloud import ious
+from flowsdf.evaluation.weight_cloud import ious, ious_of_pairs
 from flowsdf.generative.diffusion import implied_noise_mse
 from flowsdf.studies import image_to_latent, pershape, scoring, weight_shapes
 from flowsdf.studies.image_to_latent import Predictor, Views
@@ -115,10 +115,7 @@ def nearest_ious(
     codes: Float[Tensor, "n w"], training: Float[Tensor, "s w"], shapes: Shapes, *, points: int = 4000, seed: int = 0
 ) -> Float[np.ndarray, " n"]:
     """The IoU of each decoder with the one of the training decoders that it overlaps most, as ``field_ious`` has it."""
-    ours, true = (_occupied(of, shapes, points, seed).double() for of in (codes, training))
-    both = ours @ true.T
-    either = ours.sum(1, keepdim=True) + true.sum(1) - both
-    return torch.where(either > 0, both / either.clamp_min(1), 1.0).amax(1).numpy()
+    return ious_of_pairs(*(_occupied(of, shapes, points, seed).numpy() for of in (codes, training))).max(1)
 
 
 def _occupied(codes: Float[Tensor, "n w"], shapes: Shapes, points: int, seed: int) -> Bool[Tensor, "n p"]:
