@@ -88,8 +88,8 @@ lint: $(READY)
 graphics: $(READY)
 	@$(PYTHON) -m flowsdf.report.graphics
 
-# What is never imported here, or in a single test: its byte code, a quarter of all, is not worth the wait.
-UNUSED := '/(tests?|testing|diffusers|sqlalchemy|_inductor|models/(?!auto|dinov2)\w+)/'
+# What is never imported here, or in a single test: its byte code, a third of all, is not worth the wait.
+UNUSED := '/(tests?|testing|benchmarks|diffusers|fontTools|mypyc?|physics|prompt_toolkit|pydantic|sqlalchemy|_inductor|models/(?!auto|dinov2)\w+)/'
 
 .venv/.locked: requirements.lock pyproject.toml
 	@command -v python3.11 >/dev/null || { echo "FAILED: python3.11 not found; install Python 3.11" >&2; exit 1; }

@@ -112,6 +112,6 @@ def test_a_flow_trains_through_images_too(seen: solids.Renders, start: flow_sdf.
 def test_distances_train_the_same_networks(seen: solids.Renders, start: flow_sdf.Tensors) -> None:
     points = torch.rand(3, 400, 3) * 2 - 1
     sdf = torch.stack([solids.on_tensors(s.field)(p) for s, p in zip(SOLIDS, points, strict=True)])
-    given = {"steps": 250, "batch": 3, "points_per_step": 100, "rate": 1e-3, "seed": 0, "folder": None}
+    given = {"steps": 100, "batch": 3, "points_per_step": 100, "rate": 1e-3, "seed": 0, "folder": None}
     tensors, facts = flow_sdf.fit_to_distances(start, seen.images, points, sdf, **given)
     assert tensors.keys() == start.keys() and facts["curve"][-1][2] < facts["curve"][0][2]

@@ -157,8 +157,9 @@ def _p_of_more(differences: np.ndarray, allowed: float) -> float:
 def _runs_to_agree(differences: np.ndarray, allowed: float, most: int = 1000) -> int | None:
     """The fewest runs at which differences of this mean and deviation would pass the equivalence test."""
     room, deviation = allowed - abs(differences.mean()), differences.std(ddof=1)
-    counts = range(RUNS, most + 1)
-    return next((n for n in counts if stats.t.ppf(1 - LEVEL, n - 1) * deviation <= room * np.sqrt(n)), None)
+    counts = np.arange(RUNS, most + 1)
+    enough = counts[stats.t.ppf(1 - LEVEL, counts - 1) * deviation <= room * np.sqrt(counts)]
+    return int(enough[0]) if len(enough) else None
 
 
 def _named(holds: bool | np.bool) -> str:
