@@ -1,7 +1,11 @@
 """Rendered views: their shape, their background, the object in the frame, one renderer a process."""
 
+from pathlib import Path
+
 import numpy as np
+import pyrender
 import pytest
+import trimesh
 from scipy.ndimage import binary_dilation
 
 from flowsdf.conventions import Mesh
@@ -57,6 +61,19 @@ def test_the_object_is_gray_blue_and_brightest_towards_the_camera():
     red, green, blue = image[32, 32].astype(int)
     assert 60 < red < green < blue < 256
     assert image[32, 32].sum() > image[32, 8].sum() > 0
+
+
+def test_light_at_the_vertices_is_pyrenders_own_where_faces_are_small(monkeypatch):
+    ball = trimesh.creation.icosphere(5, 0.8)
+    fine, directions = Mesh(ball.vertices.view(np.ndarray), ball.faces.view(np.ndarray)), fibonacci_sphere(3)
+    at_vertices = render_views(fine, directions, size=96).astype(int)
+    monkeypatch.setattr(views, "SHADERS", Path(pyrender.__file__).with_name("shaders"))
+    views._renderer.cache_clear()
+    at_fragments = render_views(fine, directions, size=96)
+    views._renderer.cache_clear()
+    gap, lit = np.abs(at_vertices - at_fragments), at_fragments.any(-1)
+    assert at_fragments[lit].std() > 20 and gap[lit].mean() < 0.2
+    assert np.percentile(gap[lit], 99) <= 1  # at the outline a fragment's normal is extrapolated
 
 
 def test_no_faces_no_silhouette():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from flowsdf.data.artefacts import artefact, read_mesh_artefact
 from flowsdf.data.faults import Failed, Rejected
-from flowsdf.data.files import write_arrays
+from flowsdf.data.files import sha256_of, write_arrays
 from flowsdf.data.limited import read_limited
 from flowsdf.data.manifest import Entry, Stage
 from flowsdf.fingerprint import source_fingerprint
@@ -57,11 +57,12 @@ def stage_keys(entry: Entry, backend: str, samples: int, *, others: str = "") ->
     ``others`` is the hash of further files that the mesh may be made of.
     """
     closing = key_of(entry.sha256 + others, source_fingerprint("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
-    module = "flowsdf.data.sdf" if backend == "exact" else "flowsdf.data.reference_sdf"
+    modules = ["flowsdf.data.sdf", *(["flowsdf.data.reference_sdf"] if backend != "exact" else [])]
+    shaders = [sha256_of(Path(__file__).with_name(name)) for name in ("mesh.vert", "mesh.frag")]
     return {
         "watertight": closing,
-        "sdf": key_of(closing, backend, str(samples), source_fingerprint(module)),
-        "views": key_of(closing, source_fingerprint("flowsdf.data.views")),
+        "sdf": key_of(closing, backend, str(samples), source_fingerprint(*modules)),
+        "views": key_of(closing, source_fingerprint("flowsdf.data.views"), *shaders),
     }
 
 

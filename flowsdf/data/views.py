@@ -2,6 +2,7 @@
 
 import os
 from functools import cache, partial
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -11,6 +12,7 @@ if not hasattr(np, "infty"):
     np.infty = np.inf  # type: ignore[attr-defined]  # noqa: NPY201 - pyrender 0.1.45 asks for what numpy 2 dropped
 import pyrender  # noqa: E402  - the platform and the name above must be set first
 from jaxtyping import Bool, Float, UInt8  # noqa: E402
+from pyrender.shader_program import ShaderProgramCache  # noqa: E402
 
 from flowsdf.conventions import CAMERA_DISTANCE, Mesh  # noqa: E402
 from flowsdf.geometry.camera import fibonacci_sphere, look_at  # noqa: E402
@@ -23,7 +25,8 @@ SILHOUETTE_VIEWS = 24  # of the view IoU
 FIELD_OF_VIEW = 2 * np.arcsin(1 / CAMERA_DISTANCE) * 1.02  # the unit sphere with a margin of two per cent
 GRAY_BLUE = (0.45, 0.52, 0.62, 1.0)
 HEADLIGHT, RIM_LIGHT, AMBIENT = 4.0, 2.5, 0.12
-DRAWN_FACES = 12_000  # more are smaller than a pixel and only cost time
+DRAWN_FACES = 24_000  # more are smaller than a pixel and only cost time
+SHADERS = Path(__file__).parent  # mesh.vert and mesh.frag: faces are so small that light at vertices will do
 STORAGE = pyrender.renderer.glRenderbufferStorageMultisample  # of pyrender's framebuffers, made by the first frame
 BLACK = (0.0, 0.0, 0.0, 0.0)  # floats: whole numbers would render black objects too
 
@@ -57,7 +60,7 @@ def _frames(mesh: Mesh, directions: np.ndarray | None, size: int, flags: int, *,
     for direction in fibonacci_sphere(VIEWS) if directions is None else directions:
         scene.set_pose(rig, look_at(CAMERA_DISTANCE * direction))
         with patch.object(pyrender.renderer, "glRenderbufferStorageMultisample", storage):
-            frame = _renderer(size, samples).render(scene, flags=flags)
+            frame = _renderer(size, samples, flags).render(scene, flags=flags)
         yield frame
 
 
@@ -89,5 +92,8 @@ def _storage(samples: int, target: int, _asked: int, *size: int) -> None:
 
 
 @cache
-def _renderer(size: int, _samples: int) -> pyrender.OffscreenRenderer:
-    return pyrender.OffscreenRenderer(size, size)
+def _renderer(size: int, _samples: int, flags: int) -> pyrender.OffscreenRenderer:
+    made = pyrender.OffscreenRenderer(size, size)
+    if flags == pyrender.RenderFlags.NONE:
+        made._renderer._program_cache = ShaderProgramCache(str(SHADERS))
+    return made

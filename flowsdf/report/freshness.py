@@ -18,7 +18,7 @@ SWITCHES = ("ENCODER", "SDF_BACKEND")  # environment variables that change resul
 IMPORT = re.compile(
     r"^[ \t]*(?:from\s+(\.*)([\w.]*)\s+import\s+(\((?:[^)#]|#[^\n]*)*\)|[^\n]+)|import\s+([^\n]+))", re.MULTILINE
 )
-BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html")  # data files a module reads from its own folder
+BESIDE = (".safetensors", ".json", ".yaml", ".csv", ".html", ".vert", ".frag")  # read from a module's own folder
 
 
 def digest(content: bytes | str) -> str:

@@ -92,7 +92,7 @@ def renderer_per_view(mesh: Mesh, directions: Float[np.ndarray, "n 3"]) -> UInt8
         module.decimate(mesh, module.DRAWN_FACES), directions, module.VIEW_SIZE, 0, samples=4
     ):
         images.append(image)
-        module._renderer(module.VIEW_SIZE, 4).delete()
+        module._renderer(module.VIEW_SIZE, 4, 0).delete()
         module._renderer.cache_clear()
     return np.stack(images)
 
