@@ -28,7 +28,6 @@ import pandas as pd
 from flowsdf.conventions import CAMERA_DISTANCE
 from flowsdf.data import artefacts, limited, pipeline, views
 from flowsdf.data.listing import UNKNOWN
-from flowsdf.data.sources import folder_of
 from flowsdf.geometry.mesh import normalise
 from flowsdf.report import figures, results
 from flowsdf.studies import dataset
@@ -60,6 +59,12 @@ results.save_table(chapter, stages, "pipeline", caption="Shapes, time and bytes 
 # %%
 rejected = dataset.rejections(entries)
 results.save_table(chapter, rejected, "rejected", caption="Every shape that was set aside, and why.")
+private = [(e.name, e.file, e.licence) for e in clean if not e.redistributable]
+if private:
+    caption = "Their licence, or none, does not let pictures of them be passed on: `make publish` refuses this run."
+    results.save_table(
+        chapter, pd.DataFrame(private, columns=["shape", "file", "licence"]), "licences", caption=caption
+    )
 splits = pd.DataFrame([(e.split, e.category) for e in clean], columns=["split", "category"])
 counts = splits.groupby("split").category.agg(shapes="size", categories="nunique").reset_index()
 results.save_table(chapter, counts, "splits", caption="Shapes and categories of each split; near-duplicates share one.")
@@ -75,6 +80,7 @@ results.record_metrics(
     {
         "shapes_in": len(entries),
         "shapes_clean": len(clean),
+        "shapes_private": len(private),
         "sdf_points": len(sdf[0]),
         "sdf_near_share": float(near.sum() / len(sdf[0])),
         "bounding_radius": float(np.median(radii)),
@@ -103,11 +109,10 @@ results.say(
 
 # %%
 front = np.array([[0.6, 0.45, 0.66]])
-raw_paths = {shape.uid: shape.path for shape in shapes}
+raw = {shape.uid: shape for shape in shapes}
 shown = clean[:: max(1, len(clean) // 24)][:24]
 picture = lambda mesh: views.render_views(mesh, front)[0]  # noqa: E731
-root = folder_of(shapes, folder)
-raws = [normalise(limited.read_limited(raw_paths[e.uid], root))[0] for e in shown]
+raws = [normalise(limited.read_limited(raw[e.uid].path, raw[e.uid].root))[0] for e in shown]
 tiles, titles = [], []
 for start in range(0, len(shown), 8):
     row = shown[start : start + 8]

@@ -170,7 +170,8 @@ left = {n: weight_answers.field_ious(torch.where(of, short, vectors), vectors, s
 final, whole = harmed[-1]["harm"], 1 - weight_answers.field_ious(short, vectors, shapes).mean()
 idle_share = torch.stack(study.idle_units(vectors, at, shapes.size)).float().mean().item()
 apart = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed))
-cosines, ious = (every[every.row == "autoencoder, 128"][name].to_numpy() for name in ("cosine", "IoU"))
+of_row = {row: (of.cosine.to_numpy(), of.IoU.to_numpy()) for row, of in every.groupby("row")}
+(cosines, ious), unchanged = of_row["autoencoder, 128"], of_row["the weights themselves"]
 null = float(table.cosine["mean of all"])
 far = study.errors(vectors, vectors + bias)["cosine"], weight_answers.field_ious(vectors + bias, vectors, shapes)
 results.record_metrics(
@@ -180,7 +181,7 @@ results.record_metrics(
     | {"landing_positive_control": study.lands_differently(vectors, vectors + apart)}
     | {"landing_negative_control": study.lands_differently(vectors, vectors + apart[:1])}
     | {"ae_meshes_broken": study.broken(cosines, ious, null), "broken_positive_control": study.broken(*far, null)}
-    | {"broken_negative_control": study.broken(np.ones(len(vectors)), np.ones(len(vectors)), null)},
+    | {"broken_negative_control": study.broken(*unchanged, null)},
 )
 lands = study.lands_differently(vectors, short) and left["idle"] > 0.9 and left["biases"] < study.LOST
 results.record_metrics(

@@ -186,7 +186,9 @@ results.save_table(
 )
 again = study.inputs(seen, cameras, views=8, seed=seed).several
 error = {
-    name: code_spaces.code_error(code_spaces.settled(image_to_latent.predict(predictors[name], again), name), codes)
+    name: code_spaces.code_error(
+        code_spaces.settled(image_to_latent.predict(predictors[name], again, seed=seed), name), codes
+    )
     for name, (_, codes) in models.items()
 }
 

@@ -52,4 +52,4 @@ columns = ["id", "statement", "reported", "measured", "verdict", "reason"]
 for number, (title, part) in enumerate(ledger.by_section(rows).items()):
     results.say(chapter, f"**{title}**")
     results.save_table(chapter, part[columns], f"claims_{number}", caption=f"{len(part)} claims.")
-results.finish(chapter)
+results.finish(chapter, also=["../ledger.json"])

@@ -37,7 +37,8 @@ chapter = results.open_chapter("flow_sdf_stage1", globals())
 store = chapter.artifacts / "fits"
 solid = solids.training_solids(shapes, seed=seed)
 seen, rays = solids.render_solids(solid), rays_of(IMAGE_SIZE, solids.DEPTHS)
-real = mesh_solids.mesh_solids(chapter.places.source, chapter.artifacts, meshes, nodes=mesh_nodes, seed=seed)
+real, aside = mesh_solids.mesh_solids(chapter.places.source, chapter.artifacts, meshes, nodes=mesh_nodes, seed=seed)
+results.record_metrics(chapter, {"meshes_in": len(real) + len(aside), "meshes_used": len(real)})
 real_seen = solids.render_solids(real)
 inputs = {"solids": f"{shapes} {seed}"}
 
@@ -219,7 +220,9 @@ results.save_figure(
 )
 ious = scores.groupby(scores.angle == 0).iou.mean()
 results.record_metrics(chapter, {"mesh_mask_iou": float(ious[True]), "mesh_novel_iou": float(ious[False])})
-results.say(chapter, "IoU {mesh_mask_iou:.2f} on the images, {mesh_novel_iou:.2f} from the angles never seen.")
+told = "Over {meshes_used} of {meshes_in} meshes, IoU {mesh_mask_iou:.2f} on the images, {mesh_novel_iou:.2f} from the "
+told += "angles never seen." + " Set aside: {why}." * bool(aside)
+results.say(chapter, told, why="; ".join(f"{file}, {rejected}" for file, rejected in aside))
 
 # %%
 results.record_claims(chapter, ["F2", "F10"])

@@ -101,7 +101,7 @@ results.record_metrics(
     {"normal_error_shading": normal["flow, shading"], "normal_error_silhouettes": normal["flow, silhouettes"]}
     | {"depth_error_shading": depth["flow, shading"], "depth_error_silhouettes": depth["flow, silhouettes"]}
     | {"normal_error_distances": normal["CNN, distances"], "depth_error_distances": depth["CNN, distances"]}
-    | {"depth_error_hull": solid_errors.hull_depth_error(truth)}
+    | {"depth_error_hull": solid_errors.hull_depth_error(truth, rays)}
     | {"normal_gain": gained.estimate, "normal_gain_low": gained.low, "normal_gain_high": gained.high},
 )
 results.say(

@@ -166,6 +166,11 @@ def broken_bytes() -> dict[str, tuple[str, bytes]]:
         "lines.obj": ("no_faces", f"{OBJ}l 1 2\n".encode()),
         "bad_mode.glb": ("malformed", changed(*primitive, "mode", value=7)),
         "bad_type.glb": ("malformed", changed("accessors", 1, "componentType", value=1)),
+        "vec4_position.glb": (
+            "malformed",
+            changed("accessors", 1, value={"componentType": 5126, "count": 3, "type": "VEC4"}),
+        ),
+        "float_index.glb": ("malformed", changed("accessors", 0, "componentType", value=5126)),
         "text_count.glb": ("malformed", changed("accessors", 1, "count", value="4")),
         "negative_mesh.glb": ("malformed", changed("nodes", 0, "mesh", value=-1)),
         "bad_json.gltf": ("malformed", b'{"asset": {"version": "2.0"'),

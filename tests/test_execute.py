@@ -1,6 +1,7 @@
 """Chapters run in fresh kernels, are skipped when nothing changed, and end cleanly whatever happens."""
 
 import ast
+import errno
 import fcntl
 import json
 import shutil
@@ -14,6 +15,8 @@ import pytest
 import toy_report
 
 from flowsdf.data import executor_processes
+from flowsdf.report import execute
+from flowsdf.report.doors import leave
 from flowsdf.report.freshness import fresh, imported, inputs, read_json, sources
 from flowsdf.report.kernel import studies_of
 from flowsdf.report.places import Places
@@ -206,6 +209,42 @@ def test_no_import_of_this_project_is_missed() -> None:
         "import a.b as c, d  # e\nfrom . import (  # those (of l)\n    f,  # g\n    h as i,\n)\nfrom .. import j as k\n"
     )
     assert imported(several, "p.q") == {"a.b", "d", "p.q", "p.q.f", "p.q.h", "p", "p.j"}
+
+
+@pytest.mark.parametrize("how", ["edited", "gone"])
+def test_a_ledger_that_is_not_as_it_was_made_is_made_again(report: Path, how: str) -> None:
+    ledger = report / "reports" / "smoke" / "ledger.json"
+    made = ledger.read_text()
+    ledger.write_text(made.replace("reproduced-exact", "not reproduced")) if how == "edited" else ledger.unlink()
+    second = toy_report.run(report, "execute", "99_second", "--after", "00_first")
+    assert "99_second: done" in second.stdout and ledger.read_text() == made
+
+
+def test_a_full_disk_ends_a_chapter_in_one_line(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "notebook.ipynb")
+
+    where = Places(report, "smoke", "procedural")
+    monkeypatch.setattr(execute, "seal_run", full)
+    monkeypatch.setattr("flowsdf.report.kernel.run_notebook", lambda *_, **__: None)
+    with pytest.raises(OSError, match="No space"):
+        execute.execute(where, "00_first", {}, folder=where.reports / "00_first", timeout=1, seal={})
+    assert "No space left" in read_json(where.reports / "00_first" / "failure.json")["reason"]
+    assert not (where.reports / ".00_first.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.ENOSPC, "FAILED: x: full; what was finished is kept\n"), (99, None)]
+)
+def test_a_door_says_in_a_line_that_the_disk_failed(
+    number: int, said: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise OSError(number, "full", "x")
+
+    with pytest.raises(SystemExit if said else OSError):
+        leave(main)
+    assert capsys.readouterr().err == (said or "")
 
 
 def test_a_chapter_needs_the_one_before(tmp_path: Path) -> None:

@@ -182,6 +182,30 @@ def test_a_cluster_that_runs_is_used(monkeypatch):
         run_tasks(square, [1], label="cluster")
 
 
+def test_workers_that_join_a_cluster_later_are_used(monkeypatch):
+    class Growing(Client):
+        joined, flying, most = [0], [0], [0]
+
+        def get_executor(self, pure):
+            return ThreadPoolExecutor(4)
+
+        def ncores(self):
+            self.joined[0] += 1
+            return dict.fromkeys(range(min(self.joined[0] // 3, 4)), 1)
+
+    def work(number):
+        Growing.flying[0] += 1
+        Growing.most[0] = max(Growing.most[0], Growing.flying[0])
+        time.sleep(0.1)
+        Growing.flying[0] -= 1
+        return number
+
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Growing))
+    monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:2")
+    assert run_tasks(work, range(20), label="cluster") == list(range(20))
+    assert 1 < Growing.most[0] <= 4
+
+
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     program = f"""if True:
         import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})

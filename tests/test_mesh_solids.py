@@ -33,7 +33,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_gives_its_solids_and_leaves_out_sheets_and_broken_files(folder: Path) -> None:
-    (found,) = mesh_solids.mesh_solids(str(folder), folder / "out", 3, nodes=32, seed=0)
+    (found,), aside = mesh_solids.mesh_solids(str(folder), folder / "out", 3, nodes=32, seed=0)
+    assert [(name, rejected.code) for name, rejected in aside] == [
+        ("b_sheet.obj", "no_solid"),
+        ("c_broken.obj", "malformed"),
+    ]
     seen = solids.render_solids([found])
     rays = solids.rays_of(64, solids.DEPTHS)
     drawn = silhouettes.masks_of([solids.on_tensors(found.field)], rays, seen.directions)
@@ -50,5 +54,6 @@ def test_a_folder_of_nothing_that_closes_is_named(folder: Path) -> None:
 
 
 def test_built_in_meshes_need_no_folder(tmp_path: Path) -> None:
-    (one,) = mesh_solids.mesh_solids("procedural", tmp_path, 1, nodes=16, seed=0)
+    (one,), aside = mesh_solids.mesh_solids("procedural", tmp_path, 1, nodes=16, seed=0)
+    assert aside == []
     assert one.kind == "coffee_table" and one.field(np.zeros((1, 3))).shape == (1,)

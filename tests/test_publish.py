@@ -34,9 +34,9 @@ def test_publish_then_a_book_from_the_published(where: Places) -> None:
 
 
 def test_a_machine_path_is_refused(where: Places) -> None:
-    table = where.reports / "00_first" / "tables" / "areas.csv"
+    table = where.reports / "00_first" / "tables" / "more.csv"
     table.write_text("file\n/home/someone/mesh.glb\n")
-    with pytest.raises(Failed, match=r"areas.csv names a path of this machine: /home/someone"):
+    with pytest.raises(Failed, match=r"more.csv names a path of this machine: /home/someone"):
         publish(where)
     assert not where.published.exists()
 
@@ -83,6 +83,35 @@ def test_a_failed_chapter_is_not_published(where: Places) -> None:
     (where.reports / "00_first" / "failure.json").write_text('{"reason": "x"}')
     with pytest.raises(Failed, match="00_first failed"):
         publish(where)
+
+
+def test_what_was_edited_or_outdated_or_may_not_be_passed_on_is_not_published(where: Places) -> None:
+    metrics, run = (where.reports / "00_first" / name for name in ("metrics.json", "run.json"))
+    whole = metrics.read_text()
+    metrics.write_text(whole.replace("3.14", "3.15"))
+    with pytest.raises(Failed, match="00_first: a result was edited after the run"):
+        publish(where)
+    metrics.write_text(whole)
+    ledger = where.reports / "ledger.json"
+    kept = ledger.read_text()
+    ledger.unlink()
+    (where.reports / "99_ledger").mkdir()
+    (where.reports / "99_ledger" / "run.json").write_text("{}")
+    with pytest.raises(Failed, match="ledger.json was edited by hand or is missing"):
+        publish(where)
+    ledger.write_text(kept)
+    shutil.rmtree(where.reports / "99_ledger")
+    second = where.reports / "99_second" / "run.json"
+    sealed = second.read_text()
+    second.write_text(json.dumps(json.loads(sealed) | {"depends": {"after": {"00_first": "another"}}}))
+    with pytest.raises(Failed, match="99_second is older than its 00_first: make report first"):
+        publish(where)
+    second.write_text(sealed)
+    (where.reports / "00_data").mkdir()
+    (where.reports / "00_data" / "metrics.json").write_text('{"shapes_private": 2}')
+    with pytest.raises(Failed, match="the licence of 2 shapes does not allow it; 00_data/tables/licences.csv"):
+        publish(where)
+    assert not where.published.exists() and run.exists()
 
 
 def test_compare_counts_what_agrees(where: Places) -> None:

@@ -1,12 +1,14 @@
 import csv
+import json
 import sys
 import types
 import urllib.error
 from collections import Counter
 
 import pytest
-from broken_meshes import prism, write_good
+from broken_meshes import prism, scene, write_good
 
+from flowsdf.data import sources
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.limited import read_limited
 from flowsdf.data.mesh_io import write_mesh
@@ -160,6 +162,46 @@ def stand_in(folder, licences, missing=()):
         for uid in uids
     }
     return module
+
+
+def test_a_busy_server_is_asked_again_and_not_taken_for_an_empty_one(monkeypatch):
+    asked, waited, codes = [], [], [429, 503]
+
+    def load_objects(uids):
+        asked.append(list(uids))
+        if codes:
+            raise urllib.error.HTTPError("address", codes.pop(0), "busy", None, None)
+        return dict.fromkeys(uids, "path")
+
+    monkeypatch.setattr(sources.time, "sleep", waited.append)
+    assert sources._fetched(load_objects, ["a", "b"]) == {"a": "path", "b": "path"}
+    assert asked == [["a", "b"]] * 3 and waited == [5, 30]  # never halved
+    codes[:] = [503] * 9
+    with pytest.raises(Failed, match="Objaverse cannot be reached .*503"):
+        sources._fetched(load_objects, ["a"])
+    assert len(waited) == 5 and len(codes) == 5
+
+
+def test_a_file_beside_the_meshes_folder_but_in_the_sources_may_be_read(tmp_path):
+    document, data = scene()
+    document["buffers"][0]["uri"] = "../buffers/x.bin"
+    for name in ("gltf", "buffers"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "buffers" / "x.bin").write_bytes(data)
+    (tmp_path / "gltf" / "a.gltf").write_text(json.dumps(document))
+    (shape,) = folder_source(tmp_path)
+    assert shape.root == tmp_path and len(read_limited(shape.path, shape.root).faces)
+    with pytest.raises(Rejected, match="uri"):
+        read_limited(shape.path, shape.path.parent)
+
+
+def test_fewer_are_chosen_evenly_and_then_split(tmp_path):
+    for number in range(34):
+        write_mesh(tmp_path / "abcde"[number % 5] / f"{number:02d}.glb", prism(3 + number, 1.0))
+    chosen = folder_source(tmp_path, most=30)
+    assert len(chosen) == 30 == len(folder_source(tmp_path, most=30))
+    assert chosen == split_shapes(shape._replace(split=None) for shape in chosen)
+    assert len(folder_source(tmp_path, most=40)) == len(folder_source(tmp_path)) == 34
 
 
 def test_objaverse_keeps_free_licences_and_counts_what_is_missing(tmp_path, monkeypatch):

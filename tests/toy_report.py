@@ -85,7 +85,7 @@ chapter = results.open_chapter("99_second", globals())
 rows = ledger.write_ledger(chapter.places)
 results.record_metrics(chapter, ledger.counts(rows))
 results.save_table(chapter, rows[["id", "verdict"]], "ledger", caption="The ledger.")
-results.finish(chapter)
+results.finish(chapter, also=["../ledger.json"])
 """
 CLAIMS = """- id: T1
   chapter: 00_first

@@ -16,6 +16,7 @@ Result = TypeVar("Result")
 
 _FEW = 5
 _LINE_SECONDS = 5.0  # between lines of progress where the terminal cannot redraw one
+_JOINING_SECONDS = 5.0  # between looks at whether more workers have joined
 
 
 def run_tasks(
@@ -67,8 +68,8 @@ def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: st
 
 
 @contextmanager
-def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, int]]:
-    """An executor and how many tasks it runs at once: the cluster's at ``SCHEDULER``, or a pool of processes."""
+def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, Callable[[], int]]]:
+    """An executor and how many tasks it runs at once now: the cluster's at ``SCHEDULER``, or a pool of processes."""
     address = os.environ.get("SCHEDULER")
     with _cluster(address) if address else pool(workers or os.cpu_count() or 1) as opened:
         yield opened
@@ -80,10 +81,10 @@ def _until_broken(function, tasks, waiting: list[int], workers, label: str, sett
         _check_start(executor, label)
         flying: dict[Future, int] = {}
         while waiting or flying:
-            while waiting and len(flying) < width:
+            while waiting and len(flying) < width():
                 number = waiting.pop()
                 flying[_submit(executor, function, tasks[number])] = number
-            done = wait(flying, return_when=FIRST_COMPLETED).done
+            done = wait(flying, _JOINING_SECONDS, return_when=FIRST_COMPLETED).done
             for future in [future for future in done if not _lost(future.exception())]:
                 number = flying.pop(future)
                 settle(number, _outcome(future, number, label))
@@ -145,7 +146,7 @@ def _check_start(executor: Executor, label: str) -> None:
 
 
 @contextmanager
-def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
+def _cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
     try:
         from distributed import Client
     except ImportError:
@@ -155,7 +156,7 @@ def _cluster(address: str) -> Iterator[tuple[Executor, int]]:
     except (OSError, ValueError) as error:
         raise Failed(f"SCHEDULER={address}: no scheduler answers there ({error})") from None
     with client, client.get_executor(pure=False) as executor:  # pure: a retry would get the first try's error
-        yield executor, max(1, sum(client.ncores().values()))
+        yield executor, lambda: max(1, sum(client.ncores().values()))  # workers join when their queue lets them
 
 
 def _progress(label: str, total: int):

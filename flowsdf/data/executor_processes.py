@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver, get_context, parent_process
@@ -22,7 +22,7 @@ _kept: list[tuple[tuple, ProcessPoolExecutor]] = []  # at most one idle pool, wi
 
 
 @contextmanager
-def pool(width: int) -> Iterator[tuple[Executor, int]]:
+def pool(width: int) -> Iterator[tuple[Executor, Callable[[], int]]]:
     """Processes that stay for the next call in the same surroundings: a new one imports for seconds first."""
     around = (width, Path.cwd(), tuple(sys.path), dict(os.environ))
     prepare_workers()
@@ -30,7 +30,7 @@ def pool(width: int) -> Iterator[tuple[Executor, int]]:
         context = get_context("forkserver" if FORKED else "spawn")  # what is forked from here shares the renderer
         workers = _left(around) or ProcessPoolExecutor(width, context, initializer=_begin, initargs=(dict(os.environ),))
         try:
-            yield workers, width
+            yield workers, lambda: width
         except BaseException:
             workers.shutdown()
             raise

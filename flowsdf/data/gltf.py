@@ -77,16 +77,21 @@ def _primitive(document: Document, primitive: dict) -> Mesh:
     if "POSITION" not in primitive["attributes"]:
         raise Rejected("no_position", "a primitive has no POSITION")
     vertices = document.accessor(primitive["attributes"]["POSITION"]).astype(np.float64)
+    if vertices.shape[1:] != (3,):
+        raise Rejected("malformed", "a primitive's POSITION does not have three numbers a vertex")
     order = np.arange(len(vertices))
     if "indices" in primitive:
-        order = document.accessor(primitive["indices"]).astype(np.int64).ravel()
+        order = document.accessor(primitive["indices"])
+        if order.size != len(order) or order.dtype.kind == "f":
+            raise Rejected("malformed", "a primitive's indices are not single whole numbers")
+        order = order.astype(np.int64).ravel()
     if len(order) and order.max() >= len(vertices):
         raise Rejected("index", f"a face uses vertex {order.max():,} of {len(vertices):,}")
     faces = _triangles(order, primitive.get("mode", 4))
     if len(vertices) > 3 * len(faces):  # many primitives may share one large accessor
         used, faces = np.unique(faces, return_inverse=True)
         vertices, faces = vertices[used], faces.reshape(-1, 3)
-    return Mesh(vertices.reshape(-1, 3), faces)
+    return Mesh(vertices, faces)
 
 
 def _triangles(order: np.ndarray, mode: int) -> np.ndarray:

@@ -163,7 +163,7 @@ def _apart(
 
 def _entry(index: int, shape: RawShape) -> Entry:
     digest = sha256_of(shape.path) if shape.path.is_file() and os.access(shape.path, os.R_OK) else ""
-    uid, category, licence, source, path, split = shape
+    uid, category, licence, source, path, split, _ = shape
     allowed = redistributable(licence)
     return Entry(index, uid, category, licence, allowed, source, path.name, digest, split or "train", stages={})
 

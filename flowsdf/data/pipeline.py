@@ -23,7 +23,7 @@ from flowsdf.data.manifest import (
     with_stage,
     write_manifest,
 )
-from flowsdf.data.sources import RawShape, folder_of
+from flowsdf.data.sources import RawShape
 from flowsdf.data.stages import Job, beside, finished, key_of, prepare_shape, sdf_backend, stage_keys
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.mesh import sample_surface
@@ -38,10 +38,12 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
     """
     backend = sdf_backend()
     entries = _resumed(number_shapes(shapes), folder)
-    paths = {shape.uid: shape.path for shape in shapes}
-    root = folder_of(shapes, folder)
-    keys = [stage_keys(e, backend, samples, others=beside(paths[e.uid], root)) for e in entries]
-    jobs = [Job(e, paths[e.uid], root, folder, k, backend, samples) for e, k in zip(entries, keys, strict=True)]
+    raw = {shape.uid: shape for shape in shapes}
+    keys = [stage_keys(e, backend, samples, others=beside(raw[e.uid].path, raw[e.uid].root)) for e in entries]
+    jobs = [
+        Job(e, raw[e.uid].path, raw[e.uid].root, folder, k, backend, samples)
+        for e, k in zip(entries, keys, strict=True)
+    ]
 
     def keep(number: int, outcome: dict[str, Stage] | Rejected) -> None:
         if isinstance(outcome, Rejected):
@@ -69,7 +71,9 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
     )
     alive = [entry for entry in entries if usable(entry)]
     if not alive:
-        raise Failed(f"{root}: none of its {len(entries)} meshes survived: the reasons are in {folder}/manifest.json")
+        raise Failed(
+            f"{shapes[0].root}: none of its {len(entries)} meshes survived: the reasons are in {folder}/manifest.json"
+        )
     return _without_leaks_between_splits(entries, alive, folder)
 
 

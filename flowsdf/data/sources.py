@@ -4,9 +4,10 @@ import csv
 import hashlib
 import io
 import os
+import time
 import urllib.error
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,9 +16,12 @@ from flowsdf.data.faults import Failed
 from flowsdf.data.files import sha256_of, write_whole
 from flowsdf.data.listing import UNKNOWN, read_listing
 from flowsdf.data.mesh_io import SUFFIXES, write_scene
+from flowsdf.fingerprint import source_fingerprint
 
 REDISTRIBUTABLE = {"cc0", "cc0-1.0", "by", "cc-by", "cc-by-3.0", "cc-by-4.0", "mit", "public domain"}
 _OBJAVERSE_LICENCES = {"by", "cc0"}
+GONE, BUSY = {404, 410}, {408, 425, 429}  # HTTP codes; so is any from 500 on
+WAITS = (5.0, 30.0, 120.0)  # seconds before a busy server is asked again
 
 
 class RawShape(NamedTuple):
@@ -29,12 +33,12 @@ class RawShape(NamedTuple):
     source: str
     path: Path
     split: str | None
+    folder: Path | None = None  # of the source, where it is not the mesh's own
 
-
-def folder_of(shapes: Iterable[RawShape], otherwise: Path) -> Path:
-    """The folder that every mesh file that exists, and the files it names, must lie in."""
-    parents = [shape.path.parent for shape in shapes if shape.path.exists()]
-    return Path(os.path.commonpath(parents)) if parents else otherwise
+    @property
+    def root(self) -> Path:
+        """The folder that the mesh and the files it names must lie in."""
+        return self.folder or self.path.parent
 
 
 def redistributable(licence: str) -> bool:
@@ -54,20 +58,23 @@ def procedural_source(
     return [_written(shape, raw / f"{shape.uid}.glb", split) for shape, split in shapes]
 
 
-def folder_source(folder: Path) -> list[RawShape]:
+def folder_source(folder: Path, *, most: int = 0) -> list[RawShape]:
     """Every mesh file below ``folder``, described by its ``manifest.csv`` if there is one; uids hash the content.
 
-    Raises Failed when there is no mesh, or when the listing is wrong.
+    Of more than ``most`` files (0: any number) so many are taken, evenly spaced by name, and then split. Raises Failed
+    when there is no mesh, or when the listing is wrong.
     """
     if not folder.is_dir():
         raise Failed(f"{folder}: there is no such folder of meshes")
     rows = read_listing(folder)
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and not path.is_dir()]
-    paths = dict.fromkeys([*(folder / name for name in rows), *found])
+    paths = sorted({*(folder / name for name in rows), *found})
     if not paths:
         raise Failed(f"{folder}: holds no mesh ({' '.join(SUFFIXES)}): put at least two into it")
+    if 0 < most < len(paths):
+        paths = [paths[-(-number * len(paths) // most)] for number in range(most)]
     copies: Counter[str] = Counter()
-    return split_shapes([_described(path, folder, rows, copies) for path in sorted(paths)])
+    return split_shapes([_described(path, folder, rows, copies) for path in paths])
 
 
 def objaverse_source(folder: Path, count: int) -> list[RawShape]:
@@ -123,7 +130,7 @@ def _described(path: Path, folder: Path, rows: dict[str, dict[str, str]], copies
     copies[content] += 1
     row = rows.get(path.relative_to(folder).as_posix(), {})
     category = row.get("category") or (path.parent.name if path.parent != folder else UNKNOWN)
-    return RawShape(uid, category, row.get("licence") or UNKNOWN, row.get("source") or folder.name, path, None)
+    return RawShape(uid, category, row.get("licence") or UNKNOWN, row.get("source") or folder.name, path, None, folder)
 
 
 def _held_out_categories(sizes: Counter, total: int) -> set[str]:
@@ -157,18 +164,24 @@ def _written(shape: procedural.Procedural, path: Path, split: str) -> RawShape:
 
 def _version() -> str:
     """Eight digits that change with the generators, so that no scene outlives the code that made it."""
-    sources = sorted(Path(procedural.__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:8]
+    return source_fingerprint("flowsdf.data.procedural", "flowsdf.data.mesh_io")[:8]
 
 
-def _fetched(load_objects, uids: list[str]) -> dict[str, str]:
-    """The local paths of what the server has: a batch that fails is halved until the missing ones stand alone."""
+def _fetched(load_objects, uids: list[str], waits: Sequence[float] = WAITS) -> dict[str, str]:
+    """The local paths of what the server has: a batch with a missing one is halved until those stand alone.
+
+    A server that is busy is asked again after each of ``waits``, in seconds.
+    """
     try:
         return load_objects(uids) if uids else {}
-    except urllib.error.HTTPError:
-        half = len(uids) // 2
-        return _fetched(load_objects, uids[:half]) | _fetched(load_objects, uids[half:]) if half else {}
     except OSError as error:
+        code = error.code if isinstance(error, urllib.error.HTTPError) else 0
+        if code in GONE:
+            half = len(uids) // 2
+            return _fetched(load_objects, uids[:half]) | _fetched(load_objects, uids[half:]) if half else {}
+        if waits and (code in BUSY or code >= 500):
+            time.sleep(waits[0])
+            return _fetched(load_objects, uids, waits[1:])
         raise Failed(f"Objaverse cannot be reached ({error}): check the network; what has come stays") from None
 
 

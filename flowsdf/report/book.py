@@ -21,7 +21,13 @@ HERE = Path(__file__).with_suffix("")  # conf.py and static files
 def content_key(where: Places, results: Path) -> str:
     """The hash of everything a book is made of."""
     marks = [*results.glob("*/run.json"), *results.glob("*/failure.json"), *where.published.glob("*/metrics.json")]
-    marks += [results / "ledger.json", *HERE.rglob("*.*"), *HERE.parent.glob("*.py"), *where.root.glob("params/*.*")]
+    marks += [
+        results / "ledger.json",
+        *results.glob("evidence/*.json"),
+        *HERE.rglob("*.*"),
+        *HERE.parent.glob("*.py"),
+        *where.root.glob("params/*.*"),
+    ]
     marks += list(where.root.glob("notebooks/*.py"))
     return digest_json({str(path): digest(path.read_bytes()) for path in sorted(marks) if path.is_file()})
 
@@ -92,8 +98,9 @@ def exhibits(where: Places) -> list[dict[str, Any]]:
 def problems(where: Places, results: Path) -> list[str]:
     """Failed chapters, results changed since their run, and exhibits that a finished chapter did not make."""
     ledger = read_json(results / "ledger.json")
-    forged = bool(ledger) and ledger.get("seal") != digest_json({k: v for k, v in ledger.items() if k != "seal"})
-    found = ["ledger.json was edited by hand; make chapter CH=99_ledger"] if forged else []
+    made = (results / "ledger.json").exists() or (results / "99_ledger" / "run.json").exists()
+    forged = made and ledger.get("seal") != digest_json({k: v for k, v in ledger.items() if k != "seal"})
+    found = ["ledger.json was edited by hand or is missing; make chapter CH=99_ledger"] if forged else []
     asked = exhibits(where)
     for chapter in chapters(where.root):
         folder = results / chapter

@@ -3,6 +3,7 @@
 python -m flowsdf.report.execute 11_deepsdf --profile laptop --data procedural --after 00_data
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flowsdf.data.faults import Failed
-from flowsdf.report.doors import leave, run_parser
+from flowsdf.report.doors import leave, run_parser, told
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
 from flowsdf.report.parameters import parameters
 from flowsdf.report.places import Places, places
@@ -103,15 +104,22 @@ def execute(
     try:
         run_notebook(where, chapter, given, output=part / "notebook.ipynb", timeout=timeout)
         seal_run(part, **seal)
-    except Failed as failure:
-        folder.mkdir(exist_ok=True)
-        note = {"chapter": chapter, "reason": str(failure), "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        (folder / "failure.json").write_text(json_text(note), encoding="utf-8")
-        if (part / "notebook.ipynb").exists():
-            os.replace(part / "notebook.ipynb", folder / "failed.ipynb")
-        shutil.rmtree(part, ignore_errors=True)
+        swap(part, folder)
+    except (Failed, OSError) as failure:
+        from flowsdf.data.files import write_whole  # numpy comes with it
+
+        note = {
+            "chapter": chapter,
+            "reason": told(failure),
+            "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        with contextlib.suppress(OSError):  # what filled the disk may leave no room for the note
+            folder.mkdir(exist_ok=True)
+            if (part / "notebook.ipynb").exists():
+                os.replace(part / "notebook.ipynb", folder / "failed.ipynb")
+            shutil.rmtree(part, ignore_errors=True)
+            write_whole(folder / "failure.json", json_text(note).encode())
         raise
-    swap(part, folder)
     print(f"{chapter}: done in {time.time() - began:.0f} s", flush=True)
 
 

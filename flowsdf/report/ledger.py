@@ -131,7 +131,7 @@ def write_ledger(where: Places) -> pd.DataFrame:
     """Judge every claim, keep the rows in ledger.json under a seal, and give them as a table."""
     rows = [row(claim, where.reports) for claim in load_claims(where.root)]
     runs = {path.parent.name: read_json(path)["files"] for path in sorted(where.reports.glob("[!.]*/run.json"))}
-    evidence = {chapter: files["metrics.json"] for chapter, files in runs.items()}
+    evidence = {chapter: files["metrics.json"] for chapter, files in runs.items() if "../ledger.json" not in files}
     content = {"profile": where.profile, "data": where.data_name, "evidence": evidence, "claims": rows}
     write_json(where.reports / "ledger.json", {**content, "seal": digest_json(content)})
     return pd.DataFrame(rows)

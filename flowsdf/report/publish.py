@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.book import build, problems
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import read_json
+from flowsdf.report.ledger import changed_before
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places, chapters, places
 from flowsdf.report.results_table import write_results_table
@@ -66,6 +68,7 @@ def publish(where: Places) -> Path:
         if not (where.reports / "evidence" / path.name).exists():
             told = f"make evidence CH={path.stem}, or remove {path.relative_to(where.root)}"
             raise Failed(f"several seeds of {path.stem} are published, and this run has one: {told}")
+    _require_whole(where)
     size = sum(path.stat().st_size for path in files)
     if size > MOST:
         largest = max(files, key=lambda path: path.stat().st_size)
@@ -86,6 +89,18 @@ def publish(where: Places) -> Path:
     write_results_table(where.root)
     print(f"published {len(files)} files, {size / 1e6:.1f} MB: {where.published.relative_to(where.root)}")
     return where.published
+
+
+def _require_whole(where: Places) -> None:
+    """Failed where a result was edited, or is older than what it rests on, or shows what may not be passed on."""
+    for problem in problems(where, where.reports):
+        raise Failed(f"nothing is published: {problem}")
+    for chapter in chapters(where.root):
+        if changed := changed_before(where.reports, read_json(where.reports / chapter / "run.json")):
+            raise Failed(f"nothing is published: {chapter} is older than its {changed[0]}: make report first")
+    if private := read_json(where.reports / "00_data" / "metrics.json").get("shapes_private"):
+        listed = "00_data/tables/licences.csv lists them: leave them out, or give their licence in manifest.csv"
+        raise Failed(f"nothing is published: the licence of {private} shapes does not allow it; {listed}")
 
 
 def agree(ours: float | None, kept: float | None, tolerance: float | None = None) -> bool:
@@ -125,6 +140,7 @@ def main(words: list[str] | None = None) -> int:
     ask = parser.parse_args(words)
     where = places(ask.profile, ask.data)
     if not ask.compare:
+        build(where)
         publish(where)
         return 0
     rows = compare(where)

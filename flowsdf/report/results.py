@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,14 +149,16 @@ def write_json(path: Path, value: Any) -> None:
     write(path, (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
-def finish(chapter: Chapter, *, encoder: bool = False, inputs: dict[str, str] | None = None) -> None:
+def finish(
+    chapter: Chapter, *, encoder: bool = False, inputs: dict[str, str] | None = None, also: Sequence[str] = ()
+) -> None:
     """Write claims.json, metrics.json and, last, run.json, with the ``encoder`` in force where it was used.
 
-    `inputs` are hashes by name.
+    `inputs` are hashes by name, ``also`` further files of the chapter, from its folder.
     """
     write_json(chapter.report / "claims.json", {"chapter": chapter.name, "claims": chapter.claims})
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
-    written = ["claims.json", "metrics.json", *(entry["file"] for entry in chapter.exhibits)]
+    written = ["claims.json", "metrics.json", *also, *(entry["file"] for entry in chapter.exhibits)]
     written += [name.replace(".png", ".html") for name in written if name.startswith("views/")]
     end_processes()
     run = {

@@ -36,8 +36,7 @@ def open_source(
         )
     if data == "objaverse":
         return objaverse_source(folder, most or 1000)
-    shapes = folder_source(Path(data))
-    return shapes[:: -(-len(shapes) // most)] if most else shapes
+    return folder_source(Path(data), most=most)
 
 
 def stage_table(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:

@@ -100,11 +100,17 @@ def apart(decoder: DeepSDF, codes: Float[Tensor, "n d"], *, points: int = 4000) 
 
 
 def ambiguous_job(
-    stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], *, steps: int, inputs: dict
+    stage1: Tensors,
+    image: Float[Tensor, "3 64 64"],
+    targets: Float[Tensor, "2 128"],
+    *,
+    steps: int,
+    seed: int,
+    inputs: dict,
 ) -> Job:
     """A flow that is shown one image with two codes, by the velocity's loss alone: it has to find both."""
     images = image.expand(2, -1, -1, -1).contiguous()
-    parameters = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": 0}
+    parameters = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": seed}
     return Job(fit_flow, (stage1, images, targets), parameters, inputs | {"images": "one of two codes"})
 
 

@@ -11,7 +11,6 @@ from flowsdf.conventions import Field, Mesh
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.limited import read_limited
-from flowsdf.data.sources import folder_of
 from flowsdf.geometry.distance import signed_distance
 from flowsdf.geometry.mesh import normalise
 from flowsdf.geometry.watertight import watertight
@@ -21,23 +20,27 @@ from flowsdf.studies.solids import Renders, Solid, random_directions
 MOST_SHEET = 0.5  # of a mesh's area
 
 
-def mesh_solids(source: str, folder: Path, count: int, *, nodes: int, seed: int) -> list[Solid]:
+def mesh_solids(
+    source: str, folder: Path, count: int, *, nodes: int, seed: int
+) -> tuple[list[Solid], list[tuple[str, Rejected]]]:
     """``count`` meshes of a source, each with a camera of its own: distances at ``nodes`` along each edge.
 
     They are closed at twice as many nodes. Those that cannot be closed, or are mostly sheets, which fall between the
-    nodes, are left out. ``folder`` takes what a built-in source writes. Raises Failed when none is left.
+    nodes, are set aside: the second list, by file. ``folder`` takes what a built-in source writes. Raises Failed when
+    none is left.
     """
     shapes = open_source(source, folder, training=count, held_out=0, held_out_categories=0, most=count)[:count]
-    tasks = [(shape.path, folder_of(shapes, folder), nodes) for shape in shapes]
+    outcomes = run_tasks(_closed, [(shape.path, shape.root, nodes) for shape in shapes], label="meshes")
     directions = random_directions(len(shapes), seed=seed)
-    found = [
-        Solid(shape.category, interpolated(grid), direction)
-        for shape, grid, direction in zip(shapes, run_tasks(_closed, tasks, label="meshes"), directions, strict=True)
-        if not isinstance(grid, Rejected)
-    ]
+    found, aside = [], []
+    for shape, outcome, direction in zip(shapes, outcomes, directions, strict=True):
+        if isinstance(outcome, Rejected):
+            aside.append((shape.path.name, outcome))
+        else:
+            found.append(Solid(shape.category, interpolated(outcome), direction))
     if not found:
-        raise Failed(f"{source}: none of {len(shapes)} meshes can be read and closed")
-    return found
+        raise Failed(f"{source}: none of {len(shapes)} meshes can be read and closed; the first: {aside[0][1]}")
+    return found, aside
 
 
 def _closed(task: tuple[Path, Path, int]) -> Float[np.ndarray, "n n n"]:

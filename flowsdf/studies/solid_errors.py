@@ -49,9 +49,10 @@ def surface_errors(ours: Sequence[Front], truth: Sequence[Front]) -> pd.DataFram
     return pd.DataFrame(lines)
 
 
-def hull_depth_error(truth: Sequence[Front]) -> float:
+def hull_depth_error(truth: Sequence[Front], rays: Rays) -> float:
     """The mean gap in depth between each solid and its visual hull, which begins where rays meet the unit sphere."""
-    return float(np.mean([true.depth[true.met].mean() for true in truth]))
+    before = (rays.points[:, 1] - rays.points[:, 0]).norm(dim=-1) / 2  # the first sample
+    return float(np.mean([(true.depth + before)[true.met].mean() for true in truth]))
 
 
 def twins(alike: Sequence[Twin]) -> list[Twin]:
