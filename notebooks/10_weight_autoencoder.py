@@ -170,9 +170,8 @@ left = {n: weight_answers.field_ious(torch.where(of, short, vectors), vectors, s
 final, whole = harmed[-1]["harm"], 1 - weight_answers.field_ious(short, vectors, shapes).mean()
 idle_share = torch.stack(study.idle_units(vectors, at, shapes.size)).float().mean().item()
 apart = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(seed))
-of_row = {row: (of.cosine.to_numpy(), of.IoU.to_numpy()) for row, of in every.groupby("row")}
-(cosines, ious), unchanged = of_row["autoencoder, 128"], of_row["the weights themselves"]
 null = float(table.cosine["mean of all"])
+broken = {row: study.broken(of.cosine.to_numpy(), of.IoU.to_numpy(), null) for row, of in every.groupby("row")}
 far = study.errors(vectors, vectors + bias)["cosine"], weight_answers.field_ious(vectors + bias, vectors, shapes)
 results.record_metrics(
     chapter,
@@ -180,8 +179,8 @@ results.record_metrics(
     | {"harm_of_final_bias": final, "harm_of_all": whole, "iou_error_on_idle": on_idle}
     | {"landing_positive_control": study.lands_differently(vectors, vectors + apart)}
     | {"landing_negative_control": study.lands_differently(vectors, vectors + apart[:1])}
-    | {"ae_meshes_broken": study.broken(cosines, ious, null), "broken_positive_control": study.broken(*far, null)}
-    | {"broken_negative_control": study.broken(*unchanged, null)},
+    | {"ae_meshes_broken": broken["autoencoder, 128"], "broken_positive_control": study.broken(*far, null)}
+    | {"broken_negative_control": broken["the weights themselves"]},
 )
 lands = study.lands_differently(vectors, short) and left["idle"] > 0.9 and left["biases"] < study.LOST
 results.record_metrics(

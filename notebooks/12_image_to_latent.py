@@ -143,9 +143,7 @@ results.say(
 # %%
 other = torch.as_tensor(diagnostics.derangement(len(train), np.random.default_rng(seed)))
 shuffled = image_to_latent.Views(*(part[other] for part in given.several))
-right, wrong = (
-    image_to_latent.loss_by_time(models["all"], codes["all"], v, times, seed=seed) for v in (given.several, shuffled)
-)
+right, wrong = (image_to_latent.loss_by_time(models["all"], codes["all"], v, times) for v in (given.several, shuffled))
 implied = diffusion.implied_noise_mse(right, alpha_bar)
 table = {"t": times, "abar": alpha_bar, "x0 loss": right, "with shuffled views": wrong, "implied noise loss": implied}
 results.save_table(chapter, pd.DataFrame(table), "schedule", caption="Loss by time, with right and with wrong views.")

@@ -38,8 +38,7 @@ from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("flow_sdf_stage2", globals())
 store = chapter.artifacts / "fits"
-stored = chapter.artifacts_of("flow_sdf_stage1") / "cnn.safetensors"
-stage1, before = checkpoint.read(stored)
+stage1, before = checkpoint.read(stored := chapter.artifacts_of("flow_sdf_stage1") / "cnn.safetensors")
 solid = solids.training_solids(before["shapes"], seed=before["solids_seed"])
 seen, rays = solids.render_solids(solid), rays_of(IMAGE_SIZE, solids.DEPTHS)
 cnn = flow_sdf.restore(stage1)
@@ -121,9 +120,7 @@ settings |= {"epochs": epochs, "seed": seed}
 flowing = inputs | {"flow": first.facts["fingerprint"]}
 image, pair = seen.images[-4], targets[-4:-2]  # a ball and a box with one outline
 jobs = {"phase 2": fits.Job(flow_sdf.fit_through_images, (first.tensors, *seen), settings, flowing)}
-jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(
-    stage1, image, pair, steps=flow_steps, seed=seed, inputs=inputs
-)
+jobs["one image, two codes"] = flow_sdf_checks.ambiguous_job(stage1, image, pair, common, inputs=inputs)
 tuned, double = fits.fit_all(jobs, store=store).values()
 checkpoint.write(chapter.artifacts / "flow.safetensors", tuned.tensors, tuned.facts | {"solids": before["shapes"]})
 models = {"CNN": cnn, "flow, phase 1": of["scaled"], "flow, phase 2": flow_sdf.restore(tuned.tensors)}

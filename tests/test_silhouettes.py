@@ -103,7 +103,7 @@ def test_a_flow_shown_one_image_with_two_codes_finds_both(seen: solids.Renders) 
     targets = torch.zeros(2, CODE_DIM)
     targets[0, :64], targets[1, 64:] = 0.3, 0.3
     start = flow_sdf.untrained(seen.images, sphere=True, width=256, seed=0)
-    job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, steps=150, seed=0, inputs={})
+    job = flow_sdf_checks.ambiguous_job(start, seen.images[0], targets, {"steps": 150, "seed": 0}, inputs={})
     flow, _ = flow_sdf.fit_flow(*job.data, folder=None, **job.parameters)
     codes = flow_sdf_checks.sampled({"flow": flow_sdf.restore(flow)}, seen.images[0], 64, seed=0)["flow"]
     assert 0.2 < flow_sdf_checks.share_of_first(codes, targets) < 0.8

@@ -100,17 +100,14 @@ def apart(decoder: DeepSDF, codes: Float[Tensor, "n d"], *, points: int = 4000) 
 
 
 def ambiguous_job(
-    stage1: Tensors,
-    image: Float[Tensor, "3 64 64"],
-    targets: Float[Tensor, "2 128"],
-    *,
-    steps: int,
-    seed: int,
-    inputs: dict,
+    stage1: Tensors, image: Float[Tensor, "3 64 64"], targets: Float[Tensor, "2 128"], numbers: dict, *, inputs: dict
 ) -> Job:
-    """A flow that is shown one image with two codes, by the velocity's loss alone: it has to find both."""
+    """A flow that is shown one image with two codes, by the velocity's loss alone: it has to find both.
+
+    ``numbers`` are those of the flow it is a control of; steps and seed are taken over.
+    """
     images = image.expand(2, -1, -1, -1).contiguous()
-    parameters = {"steps": steps, "batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0, "seed": seed}
+    parameters = numbers | {"batch": 2, "rate": 1e-3, "scaled": True, "sampling": 0.0}
     return Job(fit_flow, (stage1, images, targets), parameters, inputs | {"images": "one of two codes"})
 
 
