@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from flowsdf.data.faults import Failed
-from flowsdf.train import checkpoint
+from flowsdf.train import checkpoint, fits
 from flowsdf.train.loop import Average, Record, autocast_dtype, cosine, generator_at, train
 
 torch.set_num_threads(1)
@@ -226,6 +226,24 @@ def test_signal_saves_and_exits(tmp_path: Path, number: int, code: int) -> None:
     assert_same(resumed.state(), uninterrupted())
 
 
+def test_too_little_memory_is_said_in_a_line() -> None:
+    def loss_at(step: int) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    module = torch.nn.Linear(1, 1)
+    with pytest.raises(Failed, match="the device has too little memory: lower the batch"):
+        list(train(loss_at, module, torch.optim.SGD(module.parameters()), steps=1))
+
+
+def study(*, folder: Path, steps: int) -> tuple[dict[str, torch.Tensor], dict]:
+    problem = Problem()
+    list(problem.train(folder, steps=steps))
+    return problem.state(), {}
+
+
+study.__module__ = "flowsdf.models.deepsdf"  # whose source a fit can hash
+
+
 def run_as(rank: int, port: int, folder: Path) -> None:
     """One of two processes, as `accelerate launch` starts them."""
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
@@ -235,6 +253,10 @@ def run_as(rank: int, port: int, folder: Path) -> None:
     list(problem.train(folder / "run", steps=5))
     first = torch.rand(1, generator=generator_at(7, 0))
     checkpoint.write(folder / f"{rank}.safetensors", {**problem.state(), "draw": first}, {})
+    for _ in range(2):  # made, then found
+        fit = fits.fit(study, store=folder / "store", name="both", parameters={"steps": 5}, inputs={})
+    assert_same(fit.tensors, problem.state())
+    (folder / f"{rank}.fitted").touch()
 
 
 def test_two_processes_draw_apart_and_step_together(tmp_path: Path) -> None:
@@ -252,4 +274,5 @@ def test_two_processes_draw_apart_and_step_together(tmp_path: Path) -> None:
     kept, _ = checkpoint.load(tmp_path / "run", "a")
     assert len(kept.pop("log")) == 5
     assert_same(kept, one)
+    assert (tmp_path / "0.fitted").exists() and (tmp_path / "1.fitted").exists()
     assert not torch.equal(one["module.net.0.weight"], uninterrupted(5)["module.net.0.weight"])

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from flowsdf.data.executor import map_tasks
 from flowsdf.data.faults import Failed
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.train import checkpoint
+from flowsdf.train.loop import leads, meet
 
 Study = Callable[..., tuple[dict[str, Tensor], dict]]
 
@@ -34,20 +36,24 @@ def fit(study: Study, *data: object, store: Path, name: str, parameters: dict, i
     """study(*data, folder=..., **parameters) -> (tensors, facts), or what it returned last time for the same content.
 
     `inputs` names the hash of each piece of data. The result lies in store/<name>-<hash>/; `folder` is for
-    the study's checkpoints, which go when the result is complete. Failed while another process works on the same fit.
+    the study's checkpoints, which go when the result is complete. Failed while another run works on the same fit.
+    Processes that train together (`accelerate launch`) each call it; the first of them holds the place and writes.
     """
     key = fingerprint(parameters, inputs, [study.__module__])
     place = _place(store, name, key)
-    with checkpoint.locked(place):
+    with checkpoint.locked(place) if leads() else nullcontext():
         found = _stored(place / "result.safetensors")
+        meet()  # before any of them writes
         if found is not None:
             return found
         began = time.perf_counter()
         tensors, facts = study(*data, folder=place / "checkpoints", **parameters)
         run = {"seconds": time.perf_counter() - began, "peak_bytes": peak_bytes(), "threads": torch.get_num_threads()}
         origin = {"fingerprint": key, "parameters": parameters, "inputs": inputs}
-        checkpoint.write(place / "result.safetensors", tensors, {**run, **facts, **origin})
-        shutil.rmtree(place / "checkpoints", ignore_errors=True)
+        if leads():
+            checkpoint.write(place / "result.safetensors", tensors, {**run, **facts, **origin})
+            shutil.rmtree(place / "checkpoints", ignore_errors=True)
+        meet()
         return _stored(place / "result.safetensors")
 
 

@@ -57,14 +57,14 @@ def train(
 
     With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
     `loss_at` depends on the step alone (`generator_at`); the records of the steps before it are given again. Several
-    processes average their gradients. Failed on a loss that is not finite or a checkpoint of another `fingerprint`;
-    SIGTERM and Ctrl-C save, then exit 143 and 130.
+    processes average their gradients. Failed on a loss that is not finite, a checkpoint of another `fingerprint`, or
+    too little memory; SIGTERM and Ctrl-C save, then exit 143 and 130.
     """
     accelerator = Accelerator()
     keeper = accelerator.is_main_process and folder is not None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     device = parameters[0].device
-    with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught, _denormals_flushed():
+    with checkpoint.locked(folder) if keeper else nullcontext(), _signals() as caught, _surroundings():
         done, seconds, log = _resume(folder, fingerprint, module, optimizer, ema)
         log = torch.cat(
             (log.to(device), torch.zeros(max(0, steps - done), 2, device=device))
@@ -98,11 +98,16 @@ def train(
 
 
 @contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Numbers below 1e-38 are zero: the momentum of a dead unit decays to such, and a CPU is slow with them."""
+def _surroundings() -> Iterator[None]:
+    """Numbers below 1e-38 are zero: the momentum of a dead unit decays to such, and a CPU is slow with them.
+
+    Failed where the device has too little memory.
+    """
     torch.set_flush_denormal(True)
     try:
         yield
+    except torch.OutOfMemoryError:
+        raise Failed("the device has too little memory: lower the batch, or points_per_step, in params/") from None
     finally:
         torch.set_flush_denormal(False)
 
@@ -131,6 +136,16 @@ def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype | None:
     features = torch.cpu.get_capabilities() if torch.device(device).type == "cpu" else {}
     faster = features.get("amx_bf16") or (features.get("avx512_bf16") and "Intel" not in features.get("cpu_name", ""))
     return torch.bfloat16 if faster else None  # Intel's AVX-512 multiplies bfloat16 at half the rate of float32
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes: the only one, or the first of several that train together."""
+    return PartialState().is_main_process
+
+
+def meet() -> None:
+    """Wait for the other processes that train together, where there are any."""
+    PartialState().wait_for_everyone()
 
 
 def best_device() -> torch.device:
