@@ -77,7 +77,7 @@ rows = {name: weight_samples.drawn(model, shapes, samples, seed=seed) for name, 
 rows |= weight_samples.trivial(shapes.vectors, samples, seed=seed)
 measure = {"resolution": resolution, "points": points, "seed": seed}
 table = weight_samples.scores(rows, shapes, prepared, **measure)
-results.save_table(chapter, table, "scores", caption="Generative scores, with 95 % intervals over shapes.")
+results.save_table(chapter, table, "scores", caption=f"Scores at {points} points a shape, 95 % intervals.")
 by = table.set_index("row")
 nearest = {
     "unconditional": weight_answers.nearest_ious(rows["diffusion"], shapes.vectors, shapes),

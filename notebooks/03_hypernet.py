@@ -199,7 +199,7 @@ for name in kinds:
 rows |= weight_samples.trivial(vectors, samples, seed=seed)
 rows["one shape"] = vectors[:1].expand(len(rows["means of two"]), -1)
 table = weight_samples.scores(rows, shapes, prepared, resolution=resolution, points=points, seed=seed)
-results.save_table(chapter, table, "scores", caption="Generative scores, with 95 % intervals over shapes.")
+results.save_table(chapter, table, "scores", caption=f"Scores at {points} points a shape, 95 % intervals.")
 by = table.set_index("row")
 good = weight_samples.good(by).astype(float)
 results.record_metrics(

@@ -110,7 +110,7 @@ rows = {name: study.decoded(fitted[of].tensors, code) for name, (of, code) in co
 rows["hypernetwork"] = hypernetworks.decoded(given, hypernetworks.gaussian(given["codes"], samples, seed=seed))
 rows |= weight_samples.trivial(shapes.vectors, samples, seed=seed)
 table = weight_samples.scores(rows, shapes, prepared, resolution=resolution, points=points, seed=seed)
-results.save_table(chapter, table, "scores", caption="Generative scores, with 95 % intervals over shapes.")
+results.save_table(chapter, table, "scores", caption=f"Scores at {points} points a shape, 95 % intervals.")
 by = table.set_index("row")
 named = {"diffusion": "diffusion", "plain": "diffusion, plain", "prior": "prior", "gaussian": "Gaussian of codes"}
 named |= {"hypernet": "hypernetwork", "means_of_two": "means of two", "copy": "training shapes"}

@@ -166,7 +166,8 @@ rows["mean code"] = [field(models["flow, shading"].decoder, mean)] * len(solid)
 rows["visual hull"] = [solid_errors.hull(m, d, rays) for m, d in zip(seen.inside, seen.directions, strict=True)]
 drawn = {"surface_points": surface_points, "volume_points": volume_points}
 scores = solid_errors.solid_scores(rows, solid, resolution=resolution, **drawn)
-results.save_table(chapter, scoring.summary(scores), "summary", caption="Means over shapes, 95 % intervals.")
+caption = f"Means over shapes, 95 % intervals; meshes at {resolution}^3, {surface_points:,} points."
+results.save_table(chapter, scoring.summary(scores), "summary", caption=caption)
 results.save_table(chapter, scores, "scores", caption="Every score of every row and shape.")
 chamfer, iou = (scores.groupby("row")[name].mean() for name in ("chamfer_l1", "iou"))
 results.record_metrics(
