@@ -10,7 +10,7 @@ from flowsdf.report.evidence import code_of
 from flowsdf.report.findings import ALL, findings, in_short, lead, numbers
 from flowsdf.report.places import ROOT, chapters
 from flowsdf.report.prose import typed_numbers
-from flowsdf.report.results_table import findings_list, results_table, summary
+from flowsdf.report.results_table import findings_list, results_table, summary, tally
 
 SOURCE = (ROOT / "params" / "findings.md").read_text(encoding="utf-8")
 SECTIONS = dict(zip(*[iter(re.split(r"^## (\w+)\n", SOURCE, flags=re.MULTILINE)[1:])] * 2, strict=True))
@@ -34,6 +34,26 @@ def test_a_finding_has_the_numbers_and_the_verdicts_of_its_run(tmp_path: Path) -
     assert findings(tmp_path / "run", tmp_path / "run", ledger="there") == {}
     (tmp_path / "run" / "00_a" / "failure.json").write_text("{}")
     assert findings(tmp_path, tmp_path / "run", ledger="there") == {}
+
+
+def test_a_parameter_of_the_run_is_a_number_too(tmp_path: Path) -> None:
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "findings.md").write_text("## 00_a\n{x} after {steps_set:,} steps.\n")
+    (tmp_path / "run" / "00_a").mkdir(parents=True)
+    (tmp_path / "run" / "00_a" / "metrics.json").write_text('{"x": 1}')
+    (tmp_path / "run" / "00_a" / "run.json").write_text('{"parameters": {"steps": 2000, "x": 7}}')
+    assert findings(tmp_path, tmp_path / "run", ledger="") == {"00_a": "1 after 2,000 steps."}
+
+
+def test_the_tally_counts_verdicts_and_what_has_not_run(tmp_path: Path) -> None:
+    run = tmp_path / "reports" / "published" / "laptop"
+    run.mkdir(parents=True)
+    assert tally(tmp_path) == ""
+    pairs = [("partial", "1"), ("not testable here", ""), ("not testable here", "2"), ("partial", "3")]
+    claims = [{"verdict": verdict, "measured": measured} for verdict, measured in pairs]
+    (run / "ledger.json").write_text(json.dumps({"claims": claims}))
+    told = tally(tmp_path)
+    assert told.startswith("Of 4 claims: 2 *partial*, 2 *not testable here*.") and "here* 1 belong to chapters" in told
 
 
 def test_words_follow_the_numbers(tmp_path: Path) -> None:

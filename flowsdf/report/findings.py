@@ -49,12 +49,15 @@ def _sections(root: Path) -> dict[str, list[str]]:
     }
 
 
-def numbers(results: Path, chapter: str) -> dict[str, float]:
-    """A chapter's metrics; where it ran over seeds also how many ``seeds``, and NAME_mean, NAME_least and NAME_most."""
+def numbers(results: Path, chapter: str) -> dict[str, Any]:
+    """A chapter's metrics, its parameters under NAME_set, and where it ran over seeds how many ``seeds``, and
+    NAME_mean, NAME_least and NAME_most."""
     folder, over = results / chapter, evidence_for(results, chapter)
     if (folder / "failure.json").exists():
         return {}
-    found = read_json(folder / "metrics.json") | ({"seeds": len(over["seeds"])} if over else {})
+    given = read_json(folder / "run.json").get("parameters", {})
+    found = {f"{name}_set": value for name, value in given.items()}
+    found |= read_json(folder / "metrics.json") | ({"seeds": len(over["seeds"])} if over else {})
     for name, values in over.get("metrics", {}).items():
         found |= {f"{name}_mean": fmean(values), f"{name}_least": min(values), f"{name}_most": max(values)}
     return found

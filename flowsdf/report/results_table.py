@@ -1,7 +1,7 @@
 """The README's summary, findings and results table, made from the published runs: no number in them is typed."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from flowsdf.data.faults import Failed
@@ -27,7 +27,7 @@ def results_table(root: Path) -> str:
         for path in run.glob("*/metrics.json"):
             chapter = path.parent.name
             known = numbers(run, chapter)
-            for name in known:
+            for name in (name for name, value in known.items() if isinstance(value, int | float)):
                 value = known.get(f"{name}_mean", known[name])
                 found[run.name, name].add(value)
                 found[run.name, f"{chapter}/{name}"].add(value)
@@ -45,6 +45,18 @@ def results_table(root: Path) -> str:
         return significant(next(iter(found[key]), None))
 
     return FIELD.sub(shown, (root / "params" / "results_table.md").read_text(encoding="utf-8"))
+
+
+def tally(root: Path) -> str:
+    """How many claims of the laptop run got which verdict, in a sentence or two; nothing without a ledger."""
+    claims = read_json(root / "reports" / "published" / "laptop" / "ledger.json").get("claims", [])
+    verdicts = Counter(claim["verdict"] for claim in claims)
+    absent = sum(claim["verdict"] == "not testable here" and not claim["measured"] for claim in claims)
+    counted = ", ".join(f"{count} *{verdict}*" for verdict, count in verdicts.most_common())
+    told = f"Of {len(claims)} claims: {counted}. What is *reproduced-exact* is arithmetic, sizes and settings. "
+    told += f"Of those *not testable here* {absent} belong to chapters that have not run; the others ran, at a size or "
+    told += "on a machine where a miss refutes nothing.\n\n"
+    return told if claims else ""
 
 
 def summary(root: Path) -> str:
@@ -66,6 +78,6 @@ def write_results_table(root: Path) -> None:
     """Put the summary, the findings and the table between their marks in README.md."""
     path = root / "README.md"
     if path.is_file():
-        made = {"summary": summary(root), "findings": findings_list(root), "results": results_table(root)}
+        made = {"summary": summary(root), "findings": findings_list(root), "results": tally(root) + results_table(root)}
         text = BLOCK.sub(lambda m: m[1] + made[m[2]] + m[3], path.read_text(encoding="utf-8"))
         path.write_text(text, encoding="utf-8")
