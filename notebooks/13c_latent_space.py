@@ -150,7 +150,9 @@ for name, (decoder, _) in models.items():
 drawn = {"surface_points": surface_points, "volume_points": volume_points}
 scores = scoring.score_rows(rows, folder, objects, **drawn)
 figure = score_figures.ranges(scores, x="iou", y="row", hue="split")
-caption = "Mean IoU with the truth by split, with 95 % intervals by Student's t, cut off at the edge."
+caption = (
+    "IoU with the truth: a light dot an object, dark their mean, 95 % by Student's t. *Special*: the thesis's three."
+)
 results.save_figure(chapter, figure, "rows", caption=caption)
 
 # %%

@@ -154,7 +154,7 @@ answers = {"CNN": fields["full"], "exact distances": exact, "another shape's cod
 views = silhouettes.views_of(answers, solid, rays, seen.directions)
 pictures, titles = silhouettes.angle_pictures(views, "CNN", solid, rays)
 figure = figures.image_grid(pictures, titles, columns=len(silhouettes.ANGLES), size=1.7)
-caption = "Sphere, box and ellipsoid from the training view and from four others."
+caption = "From the training view and four others: white is right, red too much, blue missing."
 results.save_figure(chapter, figure, "novel_views", caption=caption, key=True)
 
 # %%

@@ -21,7 +21,8 @@ WORDS = {  # of columns, on an axis
     "mse": "squared error of the weights",
     "holed": "share that keeps its hole",
 }
-TITLE = 0.22  # inches above a picture
+TITLE = 0.22  # inches above a picture, for text of seven points
+WIDE = 8  # inches, as wide as a page shows a figure
 FEW = 12  # points of a line that are marked
 Picture = UInt8[np.ndarray, "h w 3"]
 
@@ -37,16 +38,18 @@ def image_grid(images: Sequence[Picture], titles: Sequence[str], *, columns: int
     """Pictures in rows, each under its title; `size` is one picture's side in inches."""
     set_style()
     columns = max(1, min(columns, len(images)))
-    height = size + TITLE
+    longest = max(map(len, titles), default=1)  # half as wide as high, on average; a wide figure is shown smaller
+    points = np.clip(size * 72 / (0.55 * max(longest, 1)), 6, 7 * max(1, columns * size / WIDE)).item()
+    height = size + TITLE * points / 7
     figure = plt.figure(figsize=(columns * size, max(1, -(-len(images) // columns)) * height))
     axis = figure.add_axes((0, 0, 1, 1))  # one for all pictures, in inches: an axis each takes longer than its picture
     axis.axis("off")
     for number, (image, title) in enumerate(zip(images, titles, strict=False)):
-        left, top = number % columns * size, number // columns * height + TITLE
+        left, top = number % columns * size, (number // columns + 1) * height - size
         wide, high = (0.96 * size * np.array(image.shape[1::-1]) / max(image.shape[:2])).tolist()
         middle = left + size / 2
         axis.imshow(image, extent=(middle - wide / 2, middle + wide / 2, top + high, top))
-        axis.text(middle, top - 0.03, title.replace("$", r"\$"), fontsize=7, ha="center")
+        axis.text(middle, top - 0.03, title.replace("$", r"\$"), fontsize=points, ha="center")
     axis.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     return figure
 
@@ -66,17 +69,24 @@ def mesh_grid(
 def losses(runs: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
     """Training losses over steps; of each run the lines of its curve: step, seconds, loss."""
     lines = [{"run": run, "step": step, "loss": loss} for run, curve in runs.items() for step, _, loss in curve]
-    return curves(pd.DataFrame(lines), x="step", y="loss", label="run")
+    return curves(pd.DataFrame(lines), x="step", y="loss", label="run", style="run")  # dashes show lines that coincide
 
 
 def curves(
-    table: pd.DataFrame, *, x: str, y: str, label: str | None = None, log: bool = True, target: float | None = None
+    table: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    label: str | None = None,
+    style: str | None = None,
+    log: bool = True,
+    target: float | None = None,
 ) -> Figure:
     """Lines of y over x, one per value of `label`, few points marked; an optional dashed line marks a target."""
     set_style()
     figure, axis = plt.subplots(figsize=(6.4, 3.4))
     looks = {"palette": None if label is None else "colorblind", "marker": "o" if table[x].nunique() <= FEW else None}
-    sns.lineplot(table, x=x, y=y, hue=label, ax=axis, errorbar=None, **looks)
+    sns.lineplot(table, x=x, y=y, hue=label, style=style, ax=axis, errorbar=None, **looks)
     if label is not None:
         sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
     axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y))

@@ -14,22 +14,22 @@ from flowsdf.report.figures import PALETTE, WORDS, set_style
 def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False) -> Figure:
     """Means of a score with 95 % intervals by Student's t, one point per group and value of `hue`, side by side.
 
-    The score lies along x and the groups are rows; with `line` it lies along y, over a number, and points are joined.
-    The axis spans the scores: an interval of few shapes that is wider ends at its edge.
+    The score lies along x and the groups are rows, with a light dot for every shape; with `line` it lies along y, over
+    a number, and points are joined. The axis spans the scores: a wider interval of few shapes ends at its edge.
     """
     set_style()
     groups = table[x if line else y].nunique()
     figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
     style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
+    apart = {"x": x, "y": y, "hue": hue, "ax": axis, "palette": "colorblind"}
+    if not line:
+        offset = 0.3 * (table[hue].nunique() > 1)
+        sns.stripplot(table, **apart, dodge=offset > 0, jitter=False, size=3.5, alpha=0.35, legend=False)
     sns.pointplot(
         table,
-        x=x,
-        y=y,
-        hue=hue,
+        **apart,
         dodge=0.3 if table[hue].nunique() > 1 else False,
         errorbar=lambda v: student_interval(v.to_numpy())[1:],
-        ax=axis,
-        palette="colorblind",
         **style,
     )
     scores = table[y if line else x]
@@ -37,8 +37,9 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y) if line else "")
     axis.set(ylim=edges) if line else axis.set(xlim=edges)
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
+    shapes = table.groupby(hue)["shape"].nunique()
     for text in axis.get_legend().get_texts():
-        text.set_text(text.get_text().replace("_", " "))
+        text.set_text(f"{text.get_text().replace('_', ' ')} ({shapes[text.get_text()]})")
     return figure
 
 
