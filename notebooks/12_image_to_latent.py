@@ -202,10 +202,10 @@ results.save_table(chapter, scores, "scores", caption="Every score of every unse
 first = range(min(3, len(objects)))
 few_surfaces = deepsdf.surfaces(decoders["few"], guess["few"][list(first)], resolution)
 grid = {"truth": [artefacts.read_mesh_artefact(folder, objects[i]) for i in first]}
-grid |= {f"{counts['few']} shapes": [surface.mesh for surface in few_surfaces]}
-picked = {f"{counts['all']} shapes": more, "retrieval": "retrieval", "fitted latent": "fitted latent"}
+grid |= {f"model of {counts['few']} shapes": [surface.mesh for surface in few_surfaces]}
+picked = {f"model of {counts['all']} shapes": more, "retrieval": "retrieval", "fitted latent": "fitted latent"}
 grid |= {label: [rows[name][i].mesh for i in first] for label, name in picked.items()}
-titles = [f"{label}: {objects[i].category}" for label in grid for i in first]
+titles = [f"truth: {objects[i].category}" if label == "truth" else label for label in grid for i in first]
 figure = figures.mesh_grid([mesh for row in grid.values() for mesh in row], titles, columns=len(first), size=2.2)
 caption = "Objects never seen: the truth, both shape counts, retrieval, and the decoder's best code."
 results.save_figure(chapter, figure, "ood", caption=caption, key=True)

@@ -63,7 +63,7 @@ def test_otherwise_the_shipped_one():
     if not (SHIPPED / "config.json").is_file():
         pytest.skip("no encoder is shipped yet")
     encoder = load_encoder()
-    assert encoder.name == "flowsdf-dinov2-small"
+    assert encoder.name == "flowsdf-small"
     assert encoder.sha256 == encoder_hash() == sha256(SHIPPED / "model.safetensors")
     assert encode(IMAGES, encoder).shape == (5, encoder.model.config.hidden_size)
     assert encoder.model.config.to_diff_dict().get("image_size") == small_encoder().config.image_size

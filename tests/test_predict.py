@@ -228,7 +228,7 @@ def test_another_encoder_is_refused_before_use(tmp_path, shipped, monkeypatch) -
     monkeypatch.delenv("ENCODER", raising=False)
     facts = json.loads((shipped / export.FILE).with_suffix(".json").read_text())
     monkeypatch.setattr(export, "load_encoder", lambda: pytest.fail("used"))
-    with pytest.raises(Failed, match="the model knows only flowsdf-dinov2-small .*ENCODER=folder"):
+    with pytest.raises(Failed, match="the model knows only flowsdf-small .*ENCODER=folder"):
         export.encoder_of({**facts, "encoder_hash": "0" * 64})
     monkeypatch.setenv("ENCODER", str(tmp_path))
     with pytest.raises(Failed, match="encoder not found: .*ENCODER=folder"):

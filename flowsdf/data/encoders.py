@@ -13,7 +13,7 @@ def encoder_in_force() -> tuple[Path, str]:
     if named := os.environ.get("ENCODER"):
         return Path(named), Path(named).name
     cached = _cached(PUBLISHED)
-    return (cached, PUBLISHED) if cached else (SHIPPED, "flowsdf-dinov2-small")
+    return (cached, PUBLISHED) if cached else (SHIPPED, "flowsdf-small")
 
 
 def encoder_hash() -> str:
