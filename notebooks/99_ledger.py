@@ -2,8 +2,9 @@
 # # The ledger
 #
 # Every measurable sentence of the thesis, and some questions of our own (G), declared with their tests before the
-# runs that judge them; where a run is older than its test, the reason says *post-hoc*. A verdict never says more than
-# the scale allows: with built-in shapes or the shipped encoder, a number is at most partly reproduced.
+# runs that judge them; where a run is older than its test, the reason says *post-hoc*, and where a test or a setting
+# was chosen in sight of an earlier run of the same seeds, that. A verdict never says more than the scale allows: with
+# built-in shapes or the shipped encoder, a number is at most partly reproduced.
 #
 # *Reproduced-exact*: equal to the printed digits. *Partial*: passed at this smaller scale, in some of its parts, or in
 # most of the runs. *Not reproduced*: failed. *Inconclusive*: too few runs, runs that disagree, an interval that decides
