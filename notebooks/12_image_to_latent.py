@@ -168,7 +168,7 @@ results.save_figure(chapter, figure, "recall", caption=caption, key=True)
 # ## Objects the networks never saw
 #
 # The three of the thesis, held-out shapes, held-out categories. Every row answers the same views; the last rows say
-# what no image model can beat: the decoder's own best code, and the truth sampled again.
+# what an image model can hardly beat: a code searched for with the truth, and the truth itself.
 
 # %%
 splits = ("special", "held_out_shape", "held_out_category")

@@ -32,7 +32,7 @@ def retrieved_shape(
 
 
 def oracle_shape(distances: Float[np.ndarray, "n m"]) -> Choice:
-    """The training shape whose surface is nearest to the truth: the best that retrieval could do."""
+    """The training shape whose surface is nearest to the truth: the best retrieval by distance."""
     return distances.argmin(1)
 
 
