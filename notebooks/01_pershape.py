@@ -171,7 +171,7 @@ lines = {n: weight_space.under_noise(of, at, sigmas, seed=seed) for n, of in kep
 noise = pd.DataFrame({"run": n, **line} for n, of in lines.items() for line in of)
 results.save_table(chapter, noise, "noise", caption="Mean IoU with the same decoder without noise.")
 figure = figures.curves(noise, x="sigma", y="IoU", label="run", log=False, target=0.5)
-results.save_figure(chapter, figure, "noise", caption="IoU with the noiseless shape; *warm* is ReLU.", key=True)
+results.save_figure(chapter, figure, "noise", caption="IoU with the noiseless shape; warm is ReLU.", key=True)
 named = {"noise_tolerance_relu": "warm", "noise_tolerance_siren": "warm, SIREN"}
 results.record_metrics(chapter, {name: weight_space.borne(lines[run]) for name, run in named.items()})
 

@@ -49,11 +49,17 @@ def test_the_tally_counts_verdicts_and_what_has_not_run(tmp_path: Path) -> None:
     run = tmp_path / "reports" / "published" / "laptop"
     run.mkdir(parents=True)
     assert tally(tmp_path) == ""
-    pairs = [("partial", "1"), ("not testable here", ""), ("not testable here", "2"), ("partial", "3")]
-    claims = [{"verdict": verdict, "measured": measured} for verdict, measured in pairs]
+    reasons = {
+        "partial": ["x", "y"],
+        "not testable here": ["needs chapter 14_a, which has not run", "needs a GPU", "z"],
+    }
+    claims = [{"verdict": v, "reason": reason, "type": "numeric"} for v, of in reasons.items() for reason in of]
     (run / "ledger.json").write_text(json.dumps({"claims": claims}))
     told = tally(tmp_path)
-    assert told.startswith("Of 4 claims: 2 *partial*, 2 *not testable here*.") and "here* 1 belong to chapters" in told
+    assert told.startswith("Of 5 claims: 3 *not testable here*, 2 *partial*.") and told.endswith(" is shown.\n\n")
+    assert "here* 1 belong to chapters that have not run; the other 2 need" in told
+    (run / "ledger.json").write_text(json.dumps({"claims": claims[:2] + [claims[0] | {"verdict": "reproduced-exact"}]}))
+    assert tally(tmp_path) == "Of 3 claims: 2 *partial*, 1 *reproduced-exact*.\n\n"  # not of arithmetic
 
 
 def test_words_follow_the_numbers(tmp_path: Path) -> None:

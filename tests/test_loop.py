@@ -255,7 +255,10 @@ def run_as(rank: int, port: int, folder: Path) -> None:
     checkpoint.write(folder / f"{rank}.safetensors", {**problem.state(), "draw": first}, {})
     for _ in range(2):  # made, then found
         fit = fits.fit(study, store=folder / "store", name="both", parameters={"steps": 5}, inputs={})
+    job = fits.Job(study, (), {"steps": 4}, {})
+    both = fits.fit_all({"one": job, "two": job}, store=folder / "store")  # without workers of their own
     assert_same(fit.tensors, problem.state())
+    assert_same(both["one"].tensors, both["two"].tensors)
     (folder / f"{rank}.fitted").touch()
 
 

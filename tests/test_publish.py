@@ -86,8 +86,12 @@ def test_a_failed_chapter_is_not_published(where: Places) -> None:
 
 
 def test_what_was_edited_or_outdated_or_may_not_be_passed_on_is_not_published(where: Places) -> None:
-    metrics, run = (where.reports / "00_first" / name for name in ("metrics.json", "run.json"))
-    whole = metrics.read_text()
+    metrics, table = (where.reports / "00_first" / name for name in ("metrics.json", "claims.json"))
+    whole, kept = metrics.read_text(), table.read_text()
+    table.unlink()
+    with pytest.raises(Failed, match="00_first has lost a result; make chapter CH=00_first"):
+        publish(where)
+    table.write_text(kept)
     metrics.write_text(whole.replace("3.14", "3.15"))
     with pytest.raises(Failed, match="00_first: a result was edited after the run"):
         publish(where)
@@ -108,10 +112,12 @@ def test_what_was_edited_or_outdated_or_may_not_be_passed_on_is_not_published(wh
         publish(where)
     second.write_text(sealed)
     (where.reports / "00_data").mkdir()
+    with pytest.raises(Failed, match="00_data does not say what may be passed on"):
+        publish(where)
     (where.reports / "00_data" / "metrics.json").write_text('{"shapes_private": 2}')
     with pytest.raises(Failed, match="the licence of 2 shapes does not allow it; 00_data/tables/licences.csv"):
         publish(where)
-    assert not where.published.exists() and run.exists()
+    assert not where.published.exists()
 
 
 def test_compare_counts_what_agrees(where: Places) -> None:

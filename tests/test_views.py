@@ -82,8 +82,9 @@ def test_no_faces_no_silhouette():
     assert silhouettes(nothing, size=20).shape == (24, 20, 20)
 
 
-def test_one_renderer_a_size_serves_every_mesh():
-    render_views(BOX, FRONT, size=64)
+def test_one_renderer_a_size_and_kind_of_light_serves_every_mesh():
+    for mesh in (BOX, BALL):  # of few faces, and of many
+        render_views(mesh, FRONT, size=64)
     before = views._renderer.cache_info().misses
     for _ in range(3):
         first = render_views(BOX, FRONT, size=64)

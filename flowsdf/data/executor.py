@@ -81,10 +81,11 @@ def _until_broken(function, tasks, waiting: list[int], workers, label: str, sett
         _check_start(executor, label)
         flying: dict[Future, int] = {}
         while waiting or flying:
-            while waiting and len(flying) < width():
+            room = width() if waiting else 0  # more workers may have joined
+            while waiting and len(flying) < room:
                 number = waiting.pop()
                 flying[_submit(executor, function, tasks[number])] = number
-            done = wait(flying, _JOINING_SECONDS, return_when=FIRST_COMPLETED).done
+            done = wait(flying, _JOINING_SECONDS if waiting else None, return_when=FIRST_COMPLETED).done
             for future in [future for future in done if not _lost(future.exception())]:
                 number = flying.pop(future)
                 settle(number, _outcome(future, number, label))

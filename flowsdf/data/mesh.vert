@@ -1,6 +1,6 @@
 #version 330 core
 // What pyrender's own shader computes of a metallic-roughness material under directional lights (glTF 2.0, appendix B),
-// at each vertex instead of each fragment.
+// at each vertex instead of each fragment: for surfaces whose faces are about as small as pixels.
 
 layout(location = 0) in vec3 position;
 layout(location = NORMAL_LOC) in vec3 normal;

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import os
+import sys
 import time
 import urllib.error
 from collections import Counter
@@ -178,8 +179,10 @@ def _fetched(load_objects, uids: list[str], waits: Sequence[float] = WAITS) -> d
         code = error.code if isinstance(error, urllib.error.HTTPError) else 0
         if code in GONE:
             half = len(uids) // 2
-            return _fetched(load_objects, uids[:half]) | _fetched(load_objects, uids[half:]) if half else {}
+            parts = (uids[:half], uids[half:]) if half else ()
+            return {uid: path for part in parts for uid, path in _fetched(load_objects, part, waits).items()}
         if waits and (code in BUSY or code >= 500):
+            print(f"Objaverse is busy (HTTP {code}): asked again in {waits[0]:.0f} s", file=sys.stderr, flush=True)
             time.sleep(waits[0])
             return _fetched(load_objects, uids, waits[1:])
         raise Failed(f"Objaverse cannot be reached ({error}): check the network; what has come stays") from None

@@ -26,7 +26,8 @@ FIELD_OF_VIEW = 2 * np.arcsin(1 / CAMERA_DISTANCE) * 1.02  # the unit sphere wit
 GRAY_BLUE = (0.45, 0.52, 0.62, 1.0)
 HEADLIGHT, RIM_LIGHT, AMBIENT = 4.0, 2.5, 0.12
 DRAWN_FACES = 24_000  # more are smaller than a pixel and only cost time
-SHADERS = Path(__file__).parent  # mesh.vert and mesh.frag: faces are so small that light at vertices will do
+SHADERS = Path(__file__).parent  # mesh.vert and mesh.frag: light at the vertices
+FINE_FACES = 4_000  # from so many on that will do, as on any closed solid
 STORAGE = pyrender.renderer.glRenderbufferStorageMultisample  # of pyrender's framebuffers, made by the first frame
 BLACK = (0.0, 0.0, 0.0, 0.0)  # floats: whole numbers would render black objects too
 
@@ -36,7 +37,10 @@ def render_views(
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """RGB images from ``directions`` (64 on a Fibonacci sphere) at distance 2.5, black where there is no surface."""
     drawn = decimate(mesh, DRAWN_FACES)
-    return np.stack([image for image, _ in _frames(drawn, directions, size, pyrender.RenderFlags.NONE)])
+    shaders = SHADERS if len(drawn.faces) >= FINE_FACES else None
+    return np.stack(
+        [image for image, _ in _frames(drawn, directions, size, pyrender.RenderFlags.NONE, shaders=shaders)]
+    )
 
 
 def silhouettes(
@@ -50,17 +54,26 @@ def silhouettes(
     return np.stack([depth > 0 for depth in frames])
 
 
-def _frames(mesh: Mesh, directions: np.ndarray | None, size: int, flags: int, *, samples: int = 4):
+def _frames(
+    mesh: Mesh,
+    directions: np.ndarray | None,
+    size: int,
+    flags: int,
+    *,
+    samples: int = 4,
+    shaders: Path | None = None,
+):
     """One rendered frame after another of the same scene, the lights travelling with the camera.
 
-    pyrender takes four ``samples`` of each pixel, whatever it draws; with 0 the middle of the pixel decides.
+    pyrender takes four ``samples`` of each pixel, whatever it draws; with 0 the middle of the pixel decides. Without
+    a folder of ``shaders`` it uses its own.
     """
     scene, rig = _scene(mesh)
     storage = partial(_storage, samples)
     for direction in fibonacci_sphere(VIEWS) if directions is None else directions:
         scene.set_pose(rig, look_at(CAMERA_DISTANCE * direction))
         with patch.object(pyrender.renderer, "glRenderbufferStorageMultisample", storage):
-            frame = _renderer(size, samples, flags).render(scene, flags=flags)
+            frame = _renderer(size, samples, shaders).render(scene, flags=flags)
         yield frame
 
 
@@ -92,8 +105,7 @@ def _storage(samples: int, target: int, _asked: int, *size: int) -> None:
 
 
 @cache
-def _renderer(size: int, _samples: int, flags: int) -> pyrender.OffscreenRenderer:
+def _renderer(size: int, _samples: int, shaders: Path | None) -> pyrender.OffscreenRenderer:
     made = pyrender.OffscreenRenderer(size, size)
-    if flags == pyrender.RenderFlags.NONE:
-        made._renderer._program_cache = ShaderProgramCache(str(SHADERS))
+    made._renderer._program_cache = ShaderProgramCache(shaders and str(shaders))
     return made

@@ -104,7 +104,6 @@ def execute(
     try:
         run_notebook(where, chapter, given, output=part / "notebook.ipynb", timeout=timeout)
         seal_run(part, **seal)
-        swap(part, folder)
     except (Failed, OSError) as failure:
         from flowsdf.data.files import write_whole  # numpy comes with it
 
@@ -113,13 +112,14 @@ def execute(
             "reason": told(failure),
             "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         }
-        with contextlib.suppress(OSError):  # what filled the disk may leave no room for the note
+        with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
-            if (part / "notebook.ipynb").exists():
-                os.replace(part / "notebook.ipynb", folder / "failed.ipynb")
-            shutil.rmtree(part, ignore_errors=True)
+            os.replace(part / "notebook.ipynb", folder / "failed.ipynb")
+        shutil.rmtree(part, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a full disk may have no room for it
             write_whole(folder / "failure.json", json_text(note).encode())
         raise
+    swap(part, folder)
     print(f"{chapter}: done in {time.time() - began:.0f} s", flush=True)
 
 

@@ -49,7 +49,7 @@ def image_grid(images: Sequence[Picture], titles: Sequence[str], *, columns: int
         wide, high = (0.96 * size * np.array(image.shape[1::-1]) / max(image.shape[:2])).tolist()
         middle = left + size / 2
         axis.imshow(image, extent=(middle - wide / 2, middle + wide / 2, top + high, top))
-        axis.text(middle, top - 0.03, title.replace("$", r"\$"), fontsize=points, ha="center")
+        axis.text(middle, top - 0.03 * points / 7, title.replace("$", r"\$"), fontsize=points, ha="center")
     axis.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     return figure
 

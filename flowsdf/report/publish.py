@@ -13,10 +13,11 @@ from typing import NamedTuple
 from flowsdf.data.faults import Failed
 from flowsdf.report.book import build, problems
 from flowsdf.report.doors import leave, run_parser
-from flowsdf.report.freshness import read_json
+from flowsdf.report.freshness import read_json, sealed
 from flowsdf.report.ledger import changed_before
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places, chapters, places
+from flowsdf.report.readme import write_readme
 from flowsdf.report.results_table import write_results_table
 
 KEPT = (".json", ".ipynb", ".csv", ".png", ".md", ".svg")
@@ -92,13 +93,19 @@ def publish(where: Places) -> Path:
 
 
 def _require_whole(where: Places) -> None:
-    """Failed where a result was edited, or is older than what it rests on, or shows what may not be passed on."""
+    """Failed where a result was edited or lost, or is older than a chapter before it, or may not be passed on."""
     for problem in problems(where, where.reports):
         raise Failed(f"nothing is published: {problem}")
     for chapter in chapters(where.root):
-        if changed := changed_before(where.reports, read_json(where.reports / chapter / "run.json")):
+        run = read_json(where.reports / chapter / "run.json")
+        if changed := changed_before(where.reports, run):
             raise Failed(f"nothing is published: {chapter} is older than its {changed[0]}: make report first")
-    if private := read_json(where.reports / "00_data" / "metrics.json").get("shapes_private"):
+        if run and not sealed(where.reports / chapter):
+            raise Failed(f"nothing is published: {chapter} has lost a result; make chapter CH={chapter}")
+    data = where.reports / "00_data"
+    if (private := read_json(data / "metrics.json").get("shapes_private", 0 if not data.exists() else None)) is None:
+        raise Failed("nothing is published: 00_data does not say what may be passed on; make chapter CH=00_data")
+    if private:
         listed = "00_data/tables/licences.csv lists them: leave them out, or give their licence in manifest.csv"
         raise Failed(f"nothing is published: the licence of {private} shapes does not allow it; {listed}")
 
@@ -141,6 +148,7 @@ def main(words: list[str] | None = None) -> int:
     where = places(ask.profile, ask.data)
     if not ask.compare:
         build(where)
+        write_readme(where, where.reports)
         publish(where)
         return 0
     rows = compare(where)

@@ -51,12 +51,16 @@ def tally(root: Path) -> str:
     """How many claims of the laptop run got which verdict, in a sentence or two; nothing without a ledger."""
     claims = read_json(root / "reports" / "published" / "laptop" / "ledger.json").get("claims", [])
     verdicts = Counter(claim["verdict"] for claim in claims)
-    absent = sum(claim["verdict"] == "not testable here" and not claim["measured"] for claim in claims)
+    untested = [claim for claim in claims if claim["verdict"] == "not testable here"]
+    absent = sum(claim["reason"].startswith("needs chapter ") for claim in untested)
     counted = ", ".join(f"{count} *{verdict}*" for verdict, count in verdicts.most_common())
-    told = f"Of {len(claims)} claims: {counted}. What is *reproduced-exact* is arithmetic, sizes and settings. "
-    told += f"Of those *not testable here* {absent} belong to chapters that have not run; the others ran, at a size or "
-    told += "on a machine where a miss refutes nothing.\n\n"
-    return told if claims else ""
+    told = f"Of {len(claims)} claims: {counted}."
+    if all(claim["type"] == "analytic" for claim in claims if claim["verdict"] == "reproduced-exact"):
+        told += " What is *reproduced-exact* is arithmetic, sizes and settings."
+    if untested:
+        told += f" Of those *not testable here* {absent} belong to chapters that have not run; the other "
+        told += f"{len(untested) - absent} need the original's size, steps, data or machine: what came out is shown."
+    return f"{told}\n\n" if claims else ""
 
 
 def summary(root: Path) -> str:

@@ -22,13 +22,13 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     figure, axis = plt.subplots(figsize=(6.4, 3.4) if line else (7.2, 0.8 + 0.42 * groups))
     style = {"linestyle": "-" if line else "none", "native_scale": line, "markersize": 4, "linewidth": 1.2}
     apart = {"x": x, "y": y, "hue": hue, "ax": axis, "palette": "colorblind"}
+    hues = table[hue].nunique()
     if not line:
-        offset = 0.3 * (table[hue].nunique() > 1)
-        sns.stripplot(table, **apart, dodge=offset > 0, jitter=False, size=3.5, alpha=0.35, legend=False)
+        sns.stripplot(table, **apart, dodge=hues > 1, jitter=False, size=3.5, alpha=0.35, legend=False)
     sns.pointplot(
         table,
         **apart,
-        dodge=0.3 if table[hue].nunique() > 1 else False,
+        dodge=0.8 * (1 - 1 / hues) if hues > 1 else False,  # where stripplot puts its dots
         errorbar=lambda v: student_interval(v.to_numpy())[1:],
         **style,
     )

@@ -88,11 +88,11 @@ def renderer_per_view(mesh: Mesh, directions: Float[np.ndarray, "n 3"]) -> UInt8
     from flowsdf.data import views as module
 
     images = []
-    for image, _ in module._frames(
-        module.decimate(mesh, module.DRAWN_FACES), directions, module.VIEW_SIZE, 0, samples=4
-    ):
+    drawn = module.decimate(mesh, module.DRAWN_FACES)
+    shaders = module.SHADERS if len(drawn.faces) >= module.FINE_FACES else None
+    for image, _ in module._frames(drawn, directions, module.VIEW_SIZE, 0, shaders=shaders):
         images.append(image)
-        module._renderer(module.VIEW_SIZE, 4, 0).delete()
+        module._renderer(module.VIEW_SIZE, 4, shaders).delete()
         module._renderer.cache_clear()
     return np.stack(images)
 

@@ -20,7 +20,7 @@ from flowsdf.data.executor import map_tasks
 from flowsdf.data.faults import Failed
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.train import checkpoint
-from flowsdf.train.loop import leads, meet
+from flowsdf.train.loop import leads, meet, several
 
 Study = Callable[..., tuple[dict[str, Tensor], dict]]
 
@@ -71,9 +71,10 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None)
 
     Two small networks on a thread each train faster than one after the other on two threads. Each has one thread; the
     first, which should be the longest, has the cores that the others leave. As many train at once as there are cores,
-    or ``workers``: three equal ones share two cores better than two and then one.
+    or ``workers``: three equal ones share two cores better than two and then one. Processes that train together, or a
+    GPU, take one fit after another.
     """
-    if not torch.cuda.is_available() and not os.environ.get("SCHEDULER"):
+    if not torch.cuda.is_available() and not os.environ.get("SCHEDULER") and not several():
         keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
         rest = max(1, (os.cpu_count() or 1) - len(jobs) + 1)
         threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one

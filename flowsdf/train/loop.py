@@ -138,6 +138,11 @@ def autocast_dtype(device: torch.device | str = "cpu") -> torch.dtype | None:
     return torch.bfloat16 if faster else None  # Intel's AVX-512 multiplies bfloat16 at half the rate of float32
 
 
+def several() -> bool:
+    """Whether this process trains together with others."""
+    return PartialState().num_processes > 1
+
+
 def leads() -> bool:
     """Whether this process is the one that writes: the only one, or the first of several that train together."""
     return PartialState().is_main_process
