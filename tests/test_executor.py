@@ -7,6 +7,7 @@ import sys
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,8 @@ def test_workers_have_one_thread_and_the_environment_is_put_back(monkeypatch):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="of glibc's allocator")
 def test_a_worker_keeps_the_memory_that_a_step_frees():
+    executor_processes.end_workers()
+    forkserver._forkserver._stop()  # another test's would have another environment
     assert run_tasks(faults_of_the_second, [0], workers=1, label="faults")[0] < 100
 
 
