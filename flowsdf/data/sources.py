@@ -62,8 +62,8 @@ def procedural_source(
 def folder_source(folder: Path, *, most: int = 0) -> list[RawShape]:
     """Every mesh file below ``folder``, described by its ``manifest.csv`` if there is one; uids hash the content.
 
-    Of more than ``most`` files (0: any number) so many are taken, evenly spaced by name, and then split. Raises Failed
-    when there is no mesh, or when the listing is wrong.
+    Of more than ``most`` files (0: any number) so many are taken, evenly spaced by name, in the splits that the whole
+    folder gives them. Raises Failed when there is no mesh, or when the listing is wrong.
     """
     if not folder.is_dir():
         raise Failed(f"{folder}: there is no such folder of meshes")
@@ -72,10 +72,10 @@ def folder_source(folder: Path, *, most: int = 0) -> list[RawShape]:
     paths = sorted({*(folder / name for name in rows), *found})
     if not paths:
         raise Failed(f"{folder}: holds no mesh ({' '.join(SUFFIXES)}): put at least two into it")
-    if 0 < most < len(paths):
-        paths = [paths[-(-number * len(paths) // most)] for number in range(most)]
     copies: Counter[str] = Counter()
-    return split_shapes([_described(path, folder, rows, copies) for path in paths])
+    shapes = split_shapes([_described(path, folder, rows, copies) for path in paths])
+    few = 0 < most < len(shapes)
+    return [shapes[-(-number * len(shapes) // most)] for number in range(most)] if few else shapes
 
 
 def objaverse_source(folder: Path, count: int) -> list[RawShape]:
