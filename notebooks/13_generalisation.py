@@ -105,7 +105,7 @@ scores = scoring.score_rows(rows, folder, objects, **drawn)
 
 # %%
 figure = score_figures.ranges(scores, x="iou", y="row", hue="split")
-caption = "IoU: light dots are objects (how many), dark ones means, lines 95 % by Student's t, cut off at the edge."
+caption = "IoU: light dots are objects (in brackets how many), dark ones means, lines 95 % limits, cut at the edge."
 results.save_figure(chapter, figure, "rows", caption=caption, key=True)
 
 # %% [markdown]
