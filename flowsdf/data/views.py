@@ -36,11 +36,16 @@ def render_views(
     mesh: Mesh, directions: Float[np.ndarray, "n 3"] | None = None, *, size: int = VIEW_SIZE
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """RGB images from ``directions`` (64 on a Fibonacci sphere) at distance 2.5, black where there is no surface."""
-    drawn = decimate(mesh, DRAWN_FACES)
-    shaders = SHADERS if len(drawn.faces) >= FINE_FACES else None
+    drawn, shaders = as_drawn(mesh)
     return np.stack(
         [image for image, _ in _frames(drawn, directions, size, pyrender.RenderFlags.NONE, shaders=shaders)]
     )
+
+
+def as_drawn(mesh: Mesh) -> tuple[Mesh, Path | None]:
+    """The mesh with no more faces than a view shows, and the folder of its shaders: None for pyrender's own."""
+    drawn = decimate(mesh, DRAWN_FACES)
+    return drawn, SHADERS if len(drawn.faces) >= FINE_FACES else None
 
 
 def silhouettes(

@@ -88,8 +88,7 @@ def renderer_per_view(mesh: Mesh, directions: Float[np.ndarray, "n 3"]) -> UInt8
     from flowsdf.data import views as module
 
     images = []
-    drawn = module.decimate(mesh, module.DRAWN_FACES)
-    shaders = module.SHADERS if len(drawn.faces) >= module.FINE_FACES else None
+    drawn, shaders = module.as_drawn(mesh)
     for image, _ in module._frames(drawn, directions, module.VIEW_SIZE, 0, shaders=shaders):
         images.append(image)
         module._renderer(module.VIEW_SIZE, 4, shaders).delete()
