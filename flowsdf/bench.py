@@ -22,12 +22,8 @@ from flowsdf.studies.benchmarks import Row
 
 
 def full() -> dict[str, Callable[[], Row]]:
-    """The comparisons at the sizes that are claimed."""
-    from flowsdf.studies import (
-        network_benchmarks,
-        pershape_benchmarks,
-        render_benchmarks,
-    )  # spawned processes do without
+    """The comparisons at the sizes that are claimed; imports are here, as spawned processes do without."""
+    from flowsdf.studies import latent_benchmarks, network_benchmarks, pershape_benchmarks, render_benchmarks
 
     shipped = cache(network_benchmarks.shipped)
     decoders = cache(lambda: network_benchmarks.trained_decoders(ROOT / "artifacts", shipped()[0]))
@@ -43,6 +39,7 @@ def full() -> dict[str, Callable[[], Row]]:
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=5),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=5, steps=300, width=512, depth=8),
         "field": lambda: networks.decoder_field(decoders(), points=200_000, rounds=3),
+        "latent_fit": lambda: latent_benchmarks.unseen_latents(*decoders()[0], points=20_000, resolution=128),
         "silhouette": lambda: render_benchmarks.silhouette(size=64, depths=48, steps=300, rounds=3),
         "pershape": lambda: pershape_benchmarks.pershape(decoders=100, points=512, steps=50),
         "extraction_128": lambda: networks.extraction(decoders()[:1], resolution=128, shapes=5),
@@ -52,7 +49,7 @@ def full() -> dict[str, Callable[[], Row]]:
 
 def quick(folder: Path) -> dict[str, Callable[[], Row]]:
     """The same comparisons, too small to mean anything: that they run is all they show."""
-    from flowsdf.studies import network_benchmarks, pershape_benchmarks, render_benchmarks
+    from flowsdf.studies import latent_benchmarks, network_benchmarks, pershape_benchmarks, render_benchmarks
 
     model, encoder = network_benchmarks.stand_in(folder)
     decoders = [(model.decoder, model.latents)] * 2
@@ -68,6 +65,7 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=1),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=1, steps=3, width=32, depth=4),
         "field": lambda: networks.decoder_field(decoders, points=2_000, rounds=1),
+        "latent_fit": lambda: latent_benchmarks.unseen_latents(*decoders[0], points=600, resolution=24, steps=(2, 3)),
         "silhouette": lambda: render_benchmarks.silhouette(size=16, depths=8, steps=3, rounds=1),
         "pershape": lambda: pershape_benchmarks.pershape(decoders=3, points=32, steps=2),
         "extraction_128": lambda: networks.extraction(decoders[:1], resolution=33, shapes=1),

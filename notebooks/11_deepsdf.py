@@ -26,7 +26,7 @@ decoder_rate = 5.0e-4
 latent_rate = 1.0e-3
 ema = 0.998
 stride = 80
-latent_steps = 400
+latent_steps = 60
 resolution = 128
 scored = 10
 unseen = 6
@@ -45,6 +45,7 @@ from flowsdf.evaluation.concentration import fewest_by_chance
 from flowsdf.models.deepsdf import DeepSDF, field
 from flowsdf.report import figures, results, views3d
 from flowsdf.studies import deepsdf, scoring
+from flowsdf.studies.latent_fit import fit_latents
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("11_deepsdf", globals())
@@ -210,12 +211,10 @@ results.save_table(
 held = artefacts.usable_shapes(folder, "held_out_shape")[:unseen]
 if held:
     samples = deepsdf.as_tensors(*artefacts.read_samples(folder, held))
-    numbers = {"steps": latent_steps, "points_per_step": points_per_step, "seed": seed}
+    numbers = {"steps": latent_steps, "seed": seed}
     inputs = {"decoder": fitted["all"].facts["fingerprint"], **{e.name: e.stages["sdf"].key for e in held}}
     tensors = fitted["all"].tensors
-    fit = fits.fit(
-        deepsdf.fit_latents, tensors, *samples, store=store, name="unseen", parameters=numbers, inputs=inputs
-    )
+    fit = fits.fit(fit_latents, tensors, *samples, store=store, name="unseen", parameters=numbers, inputs=inputs)
     held_surfaces = deepsdf.surfaces(decoder, fit.tensors["latents"].to(latents.device), resolution)
     held_scores = scoring.score_rows({"fitted latent": held_surfaces}, folder, held, **drawn)
     results.save_table(

@@ -23,7 +23,7 @@ batch = 64
 rate = 5.0e-4
 ema = 0.995
 max_views = 8
-latent_steps = 400
+latent_steps = 60
 resolution = 128
 scored = 9
 examples = 10
@@ -46,6 +46,7 @@ from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.report import figures, results, views3d
 from flowsdf.studies import deepsdf, generalisation, image_to_latent, scoring
 from flowsdf.studies import unseen as study
+from flowsdf.studies.latent_fit import fit_latents
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("12_image_to_latent", globals())
@@ -179,12 +180,12 @@ if not held:
 views = study.inputs(torch.as_tensor(artefacts.read_features(folder, objects)), cameras, views=max_views, seed=seed)
 guess = study.predictions(models, views, seed=seed)
 samples = deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
-numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
+numbers = {"steps": latent_steps, "seed": seed}
 inputs = keys | {e.name: e.stages["sdf"].key for e in objects}
 best = {}
 for name, (tensors, _) in stored.items():
     some = tensors, *(part[: None if name == "all" else 3] for part in samples)
-    fit = fits.fit(deepsdf.fit_latents, *some, store=store, name=f"best_{name}", parameters=numbers, inputs=inputs)
+    fit = fits.fit(fit_latents, *some, store=store, name=f"best_{name}", parameters=numbers, inputs=inputs)
     best[name] = fit.tensors["latents"].to(codes[name].device)
 
 # %%

@@ -24,7 +24,7 @@ predictor_steps = 1200
 view_counts = [1, 2, 4, 8]
 scored = 6
 examples = 8
-latent_steps = 400
+latent_steps = 60
 resolution = 128
 surface_points = 30000
 volume_points = 100000
@@ -38,6 +38,7 @@ from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures, views3d
 from flowsdf.studies import deepsdf, generalisation, scoring
 from flowsdf.studies import unseen as study
+from flowsdf.studies.latent_fit import fit_latents
 from flowsdf.train import fits
 
 chapter = results.open_chapter("13_generalisation", globals())
@@ -89,10 +90,10 @@ given = study.inputs(pictures, cameras, views=max(view_counts), seed=seed)
 choices = study.training_choices(given, seen, distances, seed=seed)
 some = list(range(0, len(train), max(1, len(train) // examples)))[:examples]
 searched = [*objects, *(train[i] for i in some)]
-numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
+numbers = {"steps": latent_steps, "seed": seed}
 inputs = model.keys | {f"{i}": e.stages["sdf"].key for i, e in enumerate(searched)}
 data_of = model.tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, searched))
-best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=inputs)
+best = fits.fit(fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=inputs)
 best = best.tensors["latents"].to(model.codes.device)
 coded = {"mean latent": model.codes.mean(0, keepdim=True)}
 coded |= generalisation.by_views(model.predictor, pictures, cameras, view_counts, seed=seed)

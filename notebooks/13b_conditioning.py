@@ -30,7 +30,7 @@ ema = 0.995
 head_steps = 2000
 head_batch = 4096
 head_rate = 1.0e-3
-latent_steps = 400
+latent_steps = 60
 scored = 0
 resolution = 64
 surface_points = 10000
@@ -50,6 +50,7 @@ from flowsdf.report import figures, results, score_figures
 from flowsdf.studies import conditioning, deepsdf, depth_estimate, generalisation, image_to_latent, scoring
 from flowsdf.studies import unseen as study
 from flowsdf.studies.gains import gain_metrics, gains, recalled_codes
+from flowsdf.studies.latent_fit import fit_latents
 from flowsdf.train import checkpoint, fits
 
 chapter = results.open_chapter("13b_conditioning", globals())
@@ -149,10 +150,10 @@ jobs = {
 }
 fitted = fits.fit_all(jobs, store=store)
 predictors = {name: image_to_latent.restore_predictor(fit.tensors, heads=heads) for name, fit in fitted.items()}
-numbers = {"steps": latent_steps, "points_per_step": 512, "seed": seed}
+numbers = {"steps": latent_steps, "seed": seed}
 data_of = tensors, *deepsdf.as_tensors(*artefacts.read_samples(folder, objects))
 sampled = {"decoder": facts["fingerprint"]} | {e.name: e.stages["sdf"].key for e in objects}
-best = fits.fit(deepsdf.fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=sampled)
+best = fits.fit(fit_latents, *data_of, store=store, name="best", parameters=numbers, inputs=sampled)
 coded = {"mean latent": codes.mean(0, keepdim=True), "fitted latent": best.tensors["latents"].to(codes.device)}
 for name, predictor in predictors.items():
     answer = generalisation.by_views(predictor, given[name][count:], cameras, [most], seed=seed)

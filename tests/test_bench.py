@@ -14,7 +14,7 @@ from flowsdf.studies import benchmarks, pershape_benchmarks
 from flowsdf.studies.benchmarks import Row, in_turn, mesh_gap, with_faces
 
 NAMES = {"sdf", "watertight", "views", "views_rate", "views_steady", "extraction", "extraction_128"}
-NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict", "field", "silhouette", "pershape"}
+NAMES |= {"deepsdf_bf16", "deepsdf_step", "predict", "field", "silhouette", "pershape", "latent_fit"}
 TRIANGLE = Mesh(np.eye(3), np.array([[0, 1, 2]]))
 
 

@@ -113,24 +113,6 @@ def test_the_fitted_field_extracts_as_densely_evaluated(fitted):
         assert volume(surface.mesh) == pytest.approx(4 / 3 * np.pi * radius**3, rel=0.1)
 
 
-def test_an_unseen_shape_gets_the_latent_that_decodes_to_it(fitted):
-    tensors, _ = fitted
-    decoder, latents = deepsdf.restore(tensors)
-    points, _ = balls(seed=3)
-    known = torch.stack([latents[0], 0.5 * latents.sum(0)])
-    truth = decoder(known, points)
-    numbers = {"folder": None, "steps": 80, "points_per_step": 256, "rate": 5e-3, "seed": 0}
-    found, facts = deepsdf.fit_latents(tensors, points, truth, **numbers)
-    assert found["latents"].shape == (2, 64) and np.isfinite(facts["loss"])
-    start, _ = deepsdf.fit_latents(tensors, points, truth, **(numbers | {"steps": 1, "rate": 1e-9}))
-    torch.testing.assert_close(start["latents"].detach(), latents.mean(0).repeat(2, 1))
-    before = deepsdf.error_per_shape(decoder, latents.mean(0).repeat(2, 1), points, truth)
-    after = deepsdf.error_per_shape(decoder, found["latents"].detach(), points, truth)
-    assert before[0] > 0.01 and after[0] < 0.1 * before[0] and after[1] < 0.003
-    for name, weight in decoder.state_dict().items():  # the decoder stays as it was
-        assert torch.equal(weight.cpu(), tensors[f"decoder.{name}"].cpu())
-
-
 @pytest.mark.parametrize("count", [0, 1])
 def test_one_shape_is_not_enough_for_a_space_of_codes(count):
     with pytest.raises(Failed, match=f"^{count} usable training shape.*add a second mesh"):

@@ -231,8 +231,30 @@ def test_too_little_memory_is_said_in_a_line() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
     module = torch.nn.Linear(1, 1)
-    with pytest.raises(Failed, match="the device has too little memory: lower the batch"):
+    with (
+        pytest.warns(UserWarning, match="step 0"),
+        pytest.raises(Failed, match="the device has too little memory: lower the batch"),
+    ):
         list(train(loss_at, module, torch.optim.SGD(module.parameters()), steps=1))
+
+
+def test_a_step_too_large_for_the_device_is_taken_with_less_memory_to_the_same_result(monkeypatch) -> None:
+    problem, asked, spared, real = Problem(), [], [], torch.autograd.graph.save_on_cpu
+    monkeypatch.setattr(torch.autograd.graph, "save_on_cpu", lambda **how: spared.append(how) or real(**how))
+    plain = problem.loss_at
+
+    def loss_at(step: int) -> torch.Tensor:
+        asked.append(step)
+        if asked.count(5) == 1 and step == 5:
+            plain(step).backward()  # gradients are half done when memory ends
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return plain(step)
+
+    problem.loss_at = loss_at
+    with pytest.warns(UserWarning, match="step 5: too little memory on the device: activations wait in main memory"):
+        list(problem.train())
+    assert asked == [*range(6), *range(5, STEPS)] and len(spared) == STEPS - 5
+    assert_same(problem.state(), uninterrupted())
 
 
 def study(*, folder: Path, steps: int) -> tuple[dict[str, torch.Tensor], dict]:

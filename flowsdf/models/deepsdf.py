@@ -43,11 +43,16 @@ class DeepSDF(nn.Module):
 
     def shape_terms(self, latents: Float[Tensor, "*s d"]) -> list[Float[Tensor, "*s 1 width"]]:
         """What the latent adds to the first and to the skip layer, computed once a shape instead of once a point."""
-        terms = []
-        for layer in (self.hidden[0], self.hidden[len(self.hidden) // 2]):
-            weight = layer.get_parameter("weight")[:, -self.latent_dim - self.encoded_dim : -self.encoded_dim]
-            terms.append(functional.linear(latents, weight, layer.get_parameter("bias")).unsqueeze(-2))
-        return terms
+        biases = (self.hidden[i].get_parameter("bias") for i in (0, len(self.hidden) // 2))
+        return [
+            functional.linear(latents, weight, bias).unsqueeze(-2)
+            for weight, bias in zip(self.latent_weights(), biases, strict=True)
+        ]
+
+    def latent_weights(self) -> list[Float[Tensor, "width d"]]:
+        """What multiplies the latent in the first and in the skip layer."""
+        columns = slice(-self.latent_dim - self.encoded_dim, -self.encoded_dim)
+        return [self.hidden[i].get_parameter("weight")[:, columns] for i in (0, len(self.hidden) // 2)]
 
     def at(self, shape_terms: list[Tensor], points: Float[Tensor, "*s p 3"]) -> Float[Tensor, "*s p"]:
         """The rest of `forward`: equal to concatenating the latent to every point, up to rounding."""
@@ -100,6 +105,21 @@ def split(mask: Bool[Tensor, "s p"]) -> tuple[Int[Tensor, "s n"], Int[Tensor, "s
     """The columns of each row, true ones first, cut where the fullest row has no true one left."""
     order = mask.byte().argsort(dim=1, descending=True, stable=True)
     return order.tensor_split([int(mask.sum(1).max())], dim=1)
+
+
+def by_latent(
+    decoder: DeepSDF, latent: Float[Tensor, " d"], points: Float[Tensor, "p 3"]
+) -> tuple[Float[Tensor, " p"], Float[Tensor, "p d"]]:
+    """The signed distances of one shape, and the derivative of each by the latent.
+
+    One pass back has them all: what the latent adds to a layer is given to each point as its own.
+    """
+    terms = [term.detach().repeat(len(points), 1).requires_grad_() for term in decoder.shape_terms(latent)]
+    with torch.enable_grad():
+        values = decoder.at(terms, points)
+        first, again = torch.autograd.grad(values.sum(), terms)
+    to_first, to_skip = decoder.latent_weights()
+    return values.detach(), first @ to_first + again @ to_skip
 
 
 def field(decoder: DeepSDF, latent: Float[Tensor, " d"], *, autocast_dtype: torch.dtype | None = None) -> Field:

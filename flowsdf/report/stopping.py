@@ -60,6 +60,8 @@ def _temporary_folder() -> Iterator[None]:
 
 def stop(number: int, _frame: Any = None) -> NoReturn:
     """End at once on Ctrl-C or SIGTERM: interrupt the kernel, then kill everything below this process."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # a second one would come in the middle of this
     import psutil
 
     family = psutil.Process().children(recursive=True)

@@ -21,7 +21,6 @@ LATENT_INIT = 0.01  # standard deviation
 WARMUP = 100  # steps
 EMA_EVERY = 8  # steps
 ORDER_SEED = 2**32  # apart from the seeds of the points
-SEARCH_RATE = 0.05  # of Adam in the search for a code: DeepSDF's 0.005 is far from done after hundreds of steps
 
 
 class AutoDecoder(nn.Module):
@@ -159,36 +158,6 @@ def error_per_shape(
         for latent, at, truth in zip(latents, points, sdf, strict=True)
     ]
     return torch.stack(errors)
-
-
-def fit_latents(
-    tensors: dict[str, Tensor],
-    points: Float[Tensor, "s n 3"],
-    sdf: Float[Tensor, "s n"],
-    *,
-    folder: Path | None,
-    steps: int,
-    points_per_step: int,
-    seed: int,
-    rate: float = SEARCH_RATE,
-) -> tuple[dict[str, Tensor], dict]:
-    """A latent for each unseen shape, by the objective of training with the decoder of ``tensors`` frozen.
-
-    Starts from the mean of the training latents; returns tensor ``latents`` (s, 64).
-    """
-    decoder, known = restore(tensors)
-    codes = nn.Embedding.from_pretrained(known.mean(0).repeat(len(points), 1), freeze=False)
-    rows = torch.arange(len(points))[:, None]
-
-    def loss_at(step: int) -> Tensor:
-        chosen = torch.randint(points.shape[1], (len(points), points_per_step), generator=generator_at(seed, step))
-        at, truth = points[rows, chosen].to(known.device), sdf[rows, chosen].to(known.device)
-        return objective(decoder, codes.weight, at, truth)
-
-    optimizer = torch.optim.Adam(codes.parameters(), lr=rate)
-    settings = {"steps": steps, "schedule": cosine(steps), "autocast": autocast_dtype(known.device), "folder": folder}
-    curve = follow(train(loss_at, codes, optimizer, **settings), "latents", steps)
-    return {"latents": codes.weight}, {"loss": curve[-1][2]}
 
 
 def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) -> list[Surface]:

@@ -92,14 +92,22 @@ def _faces(pairs: Sequence[tuple]) -> str:
 
 def training_batch(decoder: DeepSDF, latents: Float[Tensor, "s 64"], *, points: int, resolution: int) -> Batch:
     """A step's points of the first four training shapes, whose codes are the first four latents."""
+    at, sdf = samples([procedural.training(i) for i in range(min(4, len(latents)))], points, resolution, latents.device)
+    return Batch(copy.deepcopy(decoder).requires_grad_(True), latents[: len(at)].clone(), at, sdf)
+
+
+def samples(
+    shapes: Sequence[procedural.Procedural], points: int, resolution: int, device: torch.device
+) -> tuple[Float[Tensor, "s p 3"], Float[Tensor, "s p"]]:
+    """Points of built-in shapes and their signed distances, as `00_data` draws them."""
     sets = []
-    for index in range(min(4, len(latents))):
-        mesh, _, _ = normalise(procedural.clean_mesh(procedural.training(index)))
+    for number, shape in enumerate(shapes):
+        mesh, _, _ = normalise(procedural.clean_mesh(shape))
         mesh = watertight(mesh, resolution=resolution).mesh
-        at = sample_points(mesh, points, np.random.default_rng(index))
+        at = sample_points(mesh, points, np.random.default_rng(number))
         sets.append((at, exact_sdf(at, mesh)))
-    at, sdf = (part.to(latents.device) for part in deepsdf.as_tensors(*map(np.stack, zip(*sets, strict=True))))
-    return Batch(copy.deepcopy(decoder).requires_grad_(True), latents[: len(sets)].clone(), at, sdf)
+    at, sdf = deepsdf.as_tensors(*map(np.stack, zip(*sets, strict=True)))
+    return at.to(device), sdf.to(device)
 
 
 def deepsdf_step(batch: Batch, *, rounds: int) -> Row:

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from flowsdf.data.faults import Failed
 from flowsdf.train import checkpoint
+from flowsdf.train.memory import sparing
 
 CHECK_EVERY = 100  # steps between looks at the loss on devices where looking means waiting
 
@@ -57,8 +58,9 @@ def train(
 
     With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
     `loss_at` depends on the step alone (`generator_at`); the records of the steps before it are given again. Several
-    processes average their gradients. Failed on a loss that is not finite, a checkpoint of another `fingerprint`, or
-    too little memory; SIGTERM and Ctrl-C save, then exit 143 and 130.
+    processes average their gradients. A step that a GPU's memory is too little for is taken again, and all after it,
+    with what waits for the way back in main memory. Failed on a loss that is not finite, a checkpoint of another
+    `fingerprint`, or if that is still too much; SIGTERM and Ctrl-C save, then exit 143 and 130.
     """
     accelerator = Accelerator()
     keeper = accelerator.is_main_process and folder is not None
@@ -72,19 +74,18 @@ def train(
         for step in range(done):  # so that what the caller averages and draws is that of an uninterrupted run
             yield Record(step, log[step, 0], float(log[step, 1]))
         began, total = time.perf_counter() - seconds, torch.zeros((), device=device)
+        differentiate = sparing(lambda step: _differentiated(accelerator, loss_at, step, device, autocast), optimizer)
         for step in range(done, steps):
             _set_rates(optimizer, schedule(step))
             optimizer.zero_grad()
-            with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                loss = loss_at(step)
-            total += loss.detach()
+            loss = differentiate(step)
+            total += loss
             keep = (step + 1) % every == 0 or step + 1 == steps
             if keep or device.type == "cpu" or (step + 1) % CHECK_EVERY == 0:
                 _require_finite(total, step)
-            accelerator.backward(loss)
             _average_gradients(accelerator, parameters)
-            log[step, 0], log[step, 1] = loss.detach(), time.perf_counter() - began
-            yield Record(step, loss.detach(), time.perf_counter() - began)
+            log[step, 0], log[step, 1] = loss, time.perf_counter() - began
+            yield Record(step, loss, time.perf_counter() - began)
             optimizer.step()
             if ema is not None and ((step + 1) % ema.every == 0 or step + 1 == steps):
                 ema.update_parameters(module)
@@ -110,6 +111,20 @@ def _surroundings() -> Iterator[None]:
         raise Failed("the device has too little memory: lower the batch, or points_per_step, in params/") from None
     finally:
         torch.set_flush_denormal(False)
+
+
+def _differentiated(
+    accelerator: Accelerator,
+    loss_at: Callable[[int], Tensor],
+    step: int,
+    device: torch.device,
+    autocast: torch.dtype | None,
+) -> Tensor:
+    """The loss of a step, detached; its gradients are added to those of the parameters."""
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        loss = loss_at(step)
+    accelerator.backward(loss)
+    return loss.detach()
 
 
 def generator_at(seed: int, step: int) -> torch.Generator:
