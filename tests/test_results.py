@@ -88,6 +88,21 @@ def test_a_view_is_one_page_with_a_poster(chapter: Chapter) -> None:
     assert [entry["file"] for entry in chapter.exhibits] == ["views/view.png"]
 
 
+@pytest.mark.parametrize("count", [1, 2, 4, 6])
+def test_every_shape_of_a_view_has_its_label_and_is_in_sight(count: int) -> None:
+    plot = views3d.scene({f"<b> & {i}": triangle() for i in range(count)}, 100)
+    labels = [one for one in plot.objects if one.type == "Text"]
+    assert [one.text for one in labels] == [f"&lt;b&gt; &amp; {i}" for i in range(count)]
+    eye, target = np.array(plot.camera[:3]), np.array(plot.camera[3:6])
+    ahead = (target - eye) / np.linalg.norm(target - eye)
+    right = np.cross(ahead, [0, 1, 0]) / np.linalg.norm(np.cross(ahead, [0, 1, 0]))
+    half = np.tan(np.radians(plot.camera_fov / 2))  # of the height; a page is wider by a third at least
+    for one in labels:
+        middle = np.array(one.position) + [0, views3d.BELOW, 0] - eye
+        assert np.abs(middle @ right) + 1 < 4 / 3 * half * (middle @ ahead)
+        assert np.abs(middle @ np.cross(right, ahead)) + views3d.BELOW < half * (middle @ ahead)
+
+
 def test_finish_seals_everything(chapter: Chapter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dino").mkdir()
     (tmp_path / "dino" / "model.safetensors").write_bytes(b"weights")

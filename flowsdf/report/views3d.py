@@ -16,6 +16,8 @@ from flowsdf.report.figures import PALETTE, Picture, shade
 from flowsdf.report.results import Chapter, figure_html, keep, show, write
 
 SPACING = 2.3  # between shapes that stand side by side, in units of the frame
+BELOW = 1.25  # the middle of a shape, the top of its label
+PLACED = "setTimeout(() => K3DInstance.resizeHelper(), 500);"  # before, k3d keeps labels out of sight
 Over = Mesh | Mapping[float, Mesh]  # a mesh, or meshes by time
 
 
@@ -29,8 +31,8 @@ def scene(meshes: Mapping[str, Over], most: int) -> k3d.Plot:
     """A k3d plot of labelled meshes side by side; a mapping of times to meshes plays as a series."""
     plot = k3d.plot(grid_visible=False, camera_auto_fit=False, background_color=0xFFFFFF, menu_visibility=False)
     plot.axes_helper = 0
-    middle, away = (len(meshes) - 1) * SPACING / 2, 1.5 + 1.2 * len(meshes)
-    plot.camera = [middle + 0.4 * away, 0.35 * away, 0.9 * away, middle, 0.0, 0.0, 0.0, 1.0, 0.0]
+    middle, away = (len(meshes) - 1) * SPACING / 2, 1.6 + 1.5 * len(meshes)
+    plot.camera = [middle + 0.15 * away, 0.25 * away, 0.95 * away, middle, 0.0, 0.0, 0.0, 1.0, 0.0]
     for index, (label, over) in enumerate(meshes.items()):
         steps = {str(time): mesh for time, mesh in over.items()} if isinstance(over, Mapping) else {"0": over}
         shifted = {time: moved(decimate(mesh, most), index * SPACING) for time, mesh in steps.items()}
@@ -39,6 +41,8 @@ def scene(meshes: Mapping[str, Over], most: int) -> k3d.Plot:
         faces = only.faces if only else {time: mesh.faces for time, mesh in shifted.items()}
         color = int(PALETTE[index % len(PALETTE)].lstrip("#"), 16)
         plot += k3d.mesh(vertices, faces, color=color, name=label, side="double", flat_shading=False)
+        where = {"position": [index * SPACING, -BELOW, 0.0], "reference_point": "ct", "label_box": False}
+        plot += k3d.text(text.escape(label), color=color, is_html=True, **where)
     return plot
 
 
@@ -89,5 +93,5 @@ def png(picture: UInt8[np.ndarray, "h w *c"]) -> bytes:
 def snapshot(plot: k3d.Plot, title: str) -> str:
     """A plot as one HTML page that asks nothing of any network."""
     plot.snapshot_type = "full"
-    page = plot.get_snapshot()
+    page = plot.get_snapshot(additional_js_code=PLACED)
     return re.sub("<title>.*?</title>", lambda _: f"<title>{text.escape(title)}</title>", page, count=1)
