@@ -302,6 +302,7 @@ def test_a_stopped_run_leaves_no_orphan_and_no_temporary_file(tmp_path: Path, nu
     with subprocess.Popen(words, cwd=root, env=around, stderr=subprocess.DEVNULL) as process:
         kernel, deadline = kernel_asleep(root), time.time() + 120
         process.send_signal(number)
+        process.send_signal(number)  # as of somebody impatient
         assert process.wait(60) == code
     while psutil.pid_exists(kernel) and psutil.Process(kernel).status() != psutil.STATUS_ZOMBIE:
         assert time.time() < deadline, "the kernel outlives the run"

@@ -5,14 +5,14 @@ import pytest
 import torch
 from test_deepsdf_study import NUMBERS, balls
 
+from flowsdf.data.faults import Failed
 from flowsdf.models.deepsdf import CLAMP, LATENT_PENALTY, DeepSDF, by_latent, clamped_l1
 from flowsdf.studies import deepsdf, latent_benchmarks, latent_fit
 
 
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, torch.Tensor]:
-    fitted, _ = deepsdf.fit_decoder(*balls(), folder=None, **NUMBERS)
-    return {name: tensor.detach() for name, tensor in fitted.items()}
+    return deepsdf.fit_decoder(*balls(), folder=None, **NUMBERS)[0]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def between(tensors) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The codes of one ball and of half both, and what the decoder makes of them at new points."""
     decoder, latents = deepsdf.restore(tensors)
     codes, (points, _) = torch.stack([latents[0], 0.5 * latents.sum(0)]), balls(seed=3)
-    return codes, points, decoder(codes, points)
+    return codes.detach(), points, decoder(codes, points).detach()
 
 
 @pytest.mark.parametrize("sizes", [(24, 3), (16, 5)])
@@ -39,6 +39,7 @@ def test_derivatives_by_the_latent_are_those_of_each_point_alone(sizes):
 
 def test_a_step_solves_the_weighted_squares(tensors):
     decoder, latents = deepsdf.restore(tensors)
+    latents = latents.detach()
     start, (points, sdf) = latents[0] + 0.3 * (latents[1] - latents[0]), (part[0, ::7] for part in balls(seed=4))
     values, slopes = by_latent(decoder, start, points)
     within, damping = values.abs() < CLAMP, 0.2
@@ -74,8 +75,40 @@ def test_an_unseen_shape_gets_the_latent_that_decodes_to_it(tensors, between):
     assert before[0] > 0.01 and after[0] < 0.1 * before[0] and after[1] < 0.003
     for name, weight in decoder.state_dict().items():  # the decoder stays as it was
         assert torch.equal(weight.cpu(), tensors[f"decoder.{name}"].cpu())
-    alone, _ = latent_fit.fit_latents(tensors, points[1:], truth[1:], folder=None, steps=30, seed=0)
-    torch.testing.assert_close(alone["latents"], found["latents"][1:])  # whatever else is searched for
+
+
+def test_a_shape_s_latent_is_its_own_whatever_else_is_searched_for_and_wherever(tensors):
+    points, sdf = balls((0.3, 0.5, 0.6, 0.4, 0.7), seed=6)  # enough for worker processes
+    found, _ = latent_fit.fit_latents(tensors, points, sdf, folder=None, steps=6, seed=0)
+    assert not found["latents"].requires_grad
+    alone, _ = latent_fit.fit_latents(tensors, points[3:4], sdf[3:4], folder=None, steps=6, seed=0)
+    torch.testing.assert_close(alone["latents"], found["latents"][3:4], atol=1e-4, rtol=1e-3)
+
+
+def test_a_step_too_far_is_taken_back_and_the_next_are_shorter(tensors, between, monkeypatch):
+    _, points, truth = between
+    real, asked = latent_fit.improved, []
+
+    def wild_once(decoder, latent, at, sdf, *, damping):
+        after, error = real(decoder, latent, at, sdf, damping=damping)
+        asked.append((latent, damping))
+        return (after + 9.0 if len(asked) == 3 else after), error
+
+    monkeypatch.setattr(latent_fit, "improved", wild_once)
+    found, facts = latent_fit.fit_latents(tensors, points[:1], truth[:1], folder=None, steps=20, seed=0)
+    assert torch.equal(asked[4][0], asked[2][0]) and asked[3][0].norm() > 60
+    usual = np.geomspace(*latent_fit.DAMPING, 20)
+    np.testing.assert_allclose(
+        [damping for _, damping in asked], usual * np.where(np.arange(20) < 4, 1, latent_fit.CAUTION)
+    )
+    assert facts["loss"] < 0.005 and found["latents"].norm() < 10
+
+
+def test_distances_that_are_not_finite_are_said_in_a_line(tensors):
+    points, sdf = balls(seed=7)
+    sdf[1] = float("nan")
+    with pytest.raises(Failed, match="the search for a latent diverged: are all distances of the shapes finite"):
+        latent_fit.fit_latents(tensors, points, sdf, folder=None, steps=3, seed=0)
 
 
 def test_it_ends_nearer_than_six_times_as_many_steps_of_adam(tensors):

@@ -239,8 +239,9 @@ def test_too_little_memory_is_said_in_a_line() -> None:
 
 
 def test_a_step_too_large_for_the_device_is_taken_with_less_memory_to_the_same_result(monkeypatch) -> None:
-    problem, asked, spared, real = Problem(), [], [], torch.autograd.graph.save_on_cpu
-    monkeypatch.setattr(torch.autograd.graph, "save_on_cpu", lambda **how: spared.append(how) or real(**how))
+    problem, asked, spared = Problem(), [], []
+    packed = torch.autograd.graph.saved_tensors_hooks(lambda t: spared.append(1) or t.clone(), torch.clone)
+    monkeypatch.setattr(torch.autograd.graph, "save_on_cpu", lambda **_: packed)  # which copies nothing on a CPU
     plain = problem.loss_at
 
     def loss_at(step: int) -> torch.Tensor:
@@ -253,7 +254,7 @@ def test_a_step_too_large_for_the_device_is_taken_with_less_memory_to_the_same_r
     problem.loss_at = loss_at
     with pytest.warns(UserWarning, match="step 5: too little memory on the device: activations wait in main memory"):
         list(problem.train())
-    assert asked == [*range(6), *range(5, STEPS)] and len(spared) == STEPS - 5
+    assert asked == [*range(6), *range(5, STEPS)] and len(spared) > STEPS - 5
     assert_same(problem.state(), uninterrupted())
 
 

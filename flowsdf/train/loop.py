@@ -58,9 +58,9 @@ def train(
 
     With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
     `loss_at` depends on the step alone (`generator_at`); the records of the steps before it are given again. Several
-    processes average their gradients. A step that a GPU's memory is too little for is taken again, and all after it,
-    with what waits for the way back in main memory. Failed on a loss that is not finite, a checkpoint of another
-    `fingerprint`, or if that is still too much; SIGTERM and Ctrl-C save, then exit 143 and 130.
+    processes average their gradients. A step that needs more memory than the GPU has is taken again with saved tensors
+    in main memory, as are all later ones (`sparing`). Failed on a loss that is not finite, on a checkpoint of another
+    `fingerprint`, and where memory is still too little; SIGTERM and Ctrl-C save, then exit 143 and 130.
     """
     accelerator = Accelerator()
     keeper = accelerator.is_main_process and folder is not None

@@ -9,9 +9,10 @@ from torch.optim import Optimizer
 
 
 def sparing(differentiate: Callable[[int], Tensor], optimizer: Optimizer) -> Callable[[int], Tensor]:
-    """The same, but once a step needs too much memory, activations of it and of all later ones wait in main memory.
+    """The same, but once a step needs too much memory, what autograd saves is in main memory, then and in later steps.
 
-    What is computed stays the same, whole batch and order; it takes longer.
+    The batch stays whole, and the result the same up to rounding where ``differentiate`` depends on the step alone; it
+    takes longer.
     """
     spare = False
 
