@@ -65,7 +65,9 @@ def quick(folder: Path) -> dict[str, Callable[[], Row]]:
         "deepsdf_step": lambda: networks.deepsdf_step(batch(), rounds=1),
         "deepsdf_bf16": lambda: networks.deepsdf_bf16(batch(), rounds=1, steps=3, width=32, depth=4),
         "field": lambda: networks.decoder_field(decoders, points=2_000, rounds=1),
-        "latent_fit": lambda: latent_benchmarks.unseen_latents(*decoders[0], points=600, resolution=24, steps=(2, 3)),
+        "latent_fit": lambda: latent_benchmarks.unseen_latents(
+            *decoders[0], points=600, resolution=24, names=["tunnel"], steps=(2, 3)
+        ),
         "silhouette": lambda: render_benchmarks.silhouette(size=16, depths=8, steps=3, rounds=1),
         "pershape": lambda: pershape_benchmarks.pershape(decoders=3, points=32, steps=2),
         "extraction_128": lambda: networks.extraction(decoders[:1], resolution=33, shapes=1),

@@ -1,5 +1,7 @@
 """Speed of the search for the codes of unseen shapes beside the obvious alternative, Adam."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,10 +20,16 @@ STEPS = 60, 400  # ours, and those of Adam
 
 
 def unseen_latents(
-    decoder: DeepSDF, latents: Float[Tensor, "s 64"], *, points: int, resolution: int, steps: tuple[int, int] = STEPS
+    decoder: DeepSDF,
+    latents: Float[Tensor, "s 64"],
+    *,
+    points: int,
+    resolution: int,
+    names: Sequence[str] = procedural.SPECIALS,
+    steps: tuple[int, int] = STEPS,
 ) -> Row:
-    """Codes of three shapes that the decoder never saw: damped Gauss-Newton steps against DeepSDF's way, Adam."""
-    at, sdf = samples([procedural.special(name) for name in procedural.SPECIALS], points, resolution, latents.device)
+    """Codes of shapes that the decoder never saw: damped Gauss-Newton steps against DeepSDF's way, Adam."""
+    at, sdf = samples([procedural.special(name) for name in names], points, resolution, latents.device)
     tensors = {f"decoder.{name}": t for name, t in decoder.state_dict().items()} | {"latents": latents}
     end_workers()  # of earlier comparisons, which would make this one another
     seconds, plain_seconds, (ours, _), plain = in_turn(
@@ -29,7 +37,9 @@ def unseen_latents(
         lambda: latents_by_adam(decoder, latents.mean(0), at, sdf, steps=steps[1]),
     )
     errors = [deepsdf.error_per_shape(decoder, z, at, sdf).mean() for z in (ours["latents"], plain)]
-    note = f"codes of {len(at)} unseen shapes, {POINTS} points a step, {steps[0]} steps; baseline: {steps[1]} of Adam "
+    note = (
+        f"codes of {len(at)} unseen shape(s), {POINTS} points a step, {steps[0]} steps; baseline: {steps[1]} of Adam "
+    )
     note += f"at {ADAM_RATE}; difference: ours minus Adam's mean clamped L1 ({errors[0]:.5f}, {errors[1]:.5f})"
     return Row(seconds, plain_seconds, "s", float(errors[0] - errors[1]), note)
 
