@@ -72,6 +72,8 @@ def test_an_unseen_shape_gets_the_latent_that_decodes_to_it(tensors, between):
     found, facts = latent_fit.fit_latents(tensors, points, truth, folder=None, steps=30, seed=0)
     assert found["latents"].shape == (2, 64) and 0 < facts["loss"] < 0.005
     mean = latents.mean(0).repeat(2, 1)
+    start, _ = latent_fit.fit_latents(tensors, points, truth, folder=None, steps=1, seed=0)
+    torch.testing.assert_close(start["latents"], mean.detach())
     before = deepsdf.error_per_shape(decoder, mean, points, truth)
     after = deepsdf.error_per_shape(decoder, found["latents"], points, truth)
     assert before[0] > 0.01 and after[0] < 0.1 * before[0] and after[1] < 0.003
