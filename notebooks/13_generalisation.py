@@ -19,7 +19,8 @@ report = ""
 shapes = 0
 fixed_epochs = False
 full_shapes = 128
-decoder_steps = 5000
+decoder_steps = 6000
+points_per_step = 128
 predictor_steps = 1200
 view_counts = [1, 2, 4, 8]
 scored = 6
@@ -61,6 +62,7 @@ seen = torch.as_tensor(artefacts.read_features(folder, train))
 if shapes:
     share = len(train) / full_shapes if fixed_epochs else 1.0
     steps = {"decoder_steps": round(share * decoder_steps), "predictor_steps": round(share * predictor_steps)}
+    steps |= {"points_per_step": points_per_step}
     model = generalisation.trained(folder, train, seen, cameras, store=store, seed=seed, **steps)
 else:
     places = chapter.artifacts_of("11_deepsdf"), chapter.artifacts_of("12_image_to_latent")

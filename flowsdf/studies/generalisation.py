@@ -21,7 +21,7 @@ from flowsdf.train import checkpoint
 from flowsdf.train.fits import fit
 
 BETTER = {"iou": 1, "chamfer_l1": -1, "f_005": 1}  # the sign that makes more of a score better
-DECODER = {"width": 512, "depth": 8, "shapes_per_step": 4, "points_per_step": 256, "ema": 0.998}
+DECODER = {"width": 512, "depth": 8, "shapes_per_step": 4, "ema": 0.998}
 DECODER |= {"decoder_rate": 5e-4, "latent_rate": 1e-3}
 PREDICTOR = {"width": 384, "layers": 4, "heads": 6, "batch": 64, "rate": 5e-4, "ema": 0.995, "deterministic": False}
 
@@ -44,13 +44,14 @@ def trained(
     *,
     store: Path,
     decoder_steps: int,
+    points_per_step: int,
     predictor_steps: int,
     seed: int,
 ) -> Model:
     """A model of these training shapes in ``folder``, with the networks of chapters 11 and 12, or its stored fits."""
     keys = {f"{stage} of {e.name}": e.stages[stage].key for e in train for stage in ("sdf", "features")}
     samples = as_tensors(*read_samples(folder, list(train)))
-    numbers = DECODER | {"steps": decoder_steps, "seed": seed}
+    numbers = DECODER | {"steps": decoder_steps, "points_per_step": points_per_step, "seed": seed}
     first = fit(fit_decoder, *samples, store=store, name="decoder", parameters=numbers, inputs=keys)
     keys |= {"decoder": first.facts["fingerprint"]}
     numbers = PREDICTOR | {"steps": predictor_steps, "seed": seed}
