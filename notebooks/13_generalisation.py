@@ -61,9 +61,9 @@ ours = generalisation.views_row(max(view_counts))
 seen = torch.as_tensor(artefacts.read_features(folder, train))
 if shapes:
     share = len(train) / full_shapes if fixed_epochs else 1.0
-    steps = {"decoder_steps": round(share * decoder_steps), "predictor_steps": round(share * predictor_steps)}
-    steps |= {"points_per_step": points_per_step}
-    model = generalisation.trained(folder, train, seen, cameras, store=store, seed=seed, **steps)
+    sizes = {"decoder_steps": round(share * decoder_steps), "predictor_steps": round(share * predictor_steps)}
+    sizes |= {"points_per_step": points_per_step}
+    model = generalisation.trained(folder, train, seen, cameras, store=store, seed=seed, **sizes)
 else:
     places = chapter.artifacts_of("11_deepsdf"), chapter.artifacts_of("12_image_to_latent")
     model = generalisation.stored(*(place / "all.safetensors" for place in places))

@@ -38,7 +38,7 @@ def image_grid(images: Sequence[Picture], titles: Sequence[str], *, columns: int
     """Pictures in rows, each under its title; `size` is one picture's side in inches."""
     set_style()
     columns = max(1, min(columns, len(images)))
-    longest = max([1, *map(len, titles)])  # letters are half as wide as high; a wide figure is shown smaller
+    longest = max([1, *map(len, titles)])  # letters are 0.62 as wide as high; a wide figure is shown smaller
     points = np.clip(size * 72 / (0.62 * longest), 6, 7 * max(1, columns * size / WIDE)).item()
     height = size + TITLE * points / 7
     figure = plt.figure(figsize=(columns * size, max(1, -(-len(images) // columns)) * height))
