@@ -48,8 +48,8 @@ results.say(
         "it; `make sweep` brings it up to date."
     ),
 )
-kept = ["shapes", "seed", "budget", "state", "seconds", "decoder_steps", "predictor_steps", "resolution"]
-kept += ["held_out_iou", "retrieval_iou", "fitted_latent_iou"]
+kept = ["shapes", "seed", "budget", "state", "seconds", "decoder_steps", "points_per_step", "predictor_steps"]
+kept += ["resolution", "held_out_iou", "retrieval_iou", "fitted_latent_iou"]
 caption = "Every run, a failed one with its reason. Seconds are without stored fits, steps those of the most shapes."
 results.save_table(chapter, cells[[name for name in kept if name in cells]], "cells", caption=caption)
 

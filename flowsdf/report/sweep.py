@@ -32,7 +32,8 @@ from flowsdf.report.stopping import stoppable
 CHAPTER, DATA = "13_generalisation", "00_data"
 KEPT = ["row", "shape", "category", "split", "iou", "chamfer_l1", "f_005", "failed"]  # of a cell's table of scores
 HELD = ("held_out_shape", "held_out_category", "special")
-SIZES = ("decoder_steps", "predictor_steps", "resolution", "surface_points")  # a cell's parameters that a reader needs
+# a cell's parameters that a reader needs
+SIZES = ("decoder_steps", "points_per_step", "predictor_steps", "resolution", "surface_points")
 CELL_BYTES = 3 * 2**30  # of memory that a cell takes at its peak
 ENOUGH = "three counts, two seeds that have them all, and two unseen shapes"  # what a law can be fitted to
 BUDGETS = {False: "fixed steps", True: "fixed epochs"}
