@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from flowsdf.models.deepsdf import LATENT_PENALTY, DeepSDF, clamped_l1, field, objective, unsettled
+from flowsdf.models.deepsdf import LATENT_PENALTY, DeepSDF, clamped_l1, evaluator, field, objective, unsettled
 from flowsdf.models.encoding import pose_embedding, positional_encoding, sinusoidal_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
@@ -128,6 +128,18 @@ def test_field_is_the_decoder(width: int, depth: int) -> None:
         np.testing.assert_allclose(field(decoder, latent)(points[1].numpy()), got, atol=1e-6)
     half = field(decoder, latent, autocast_dtype=autocast_dtype(latent.device))(points[1].numpy())
     np.testing.assert_allclose(half, truth, atol=0.05 * np.ptp(truth))
+
+
+@pytest.mark.parametrize("count", [0, 1, 513])
+def test_units_that_are_zero_at_some_points_count_at_others(count: int) -> None:
+    decoder, latent, points = DeepSDF(32, 4), torch.randn(64), torch.rand(count, 3)
+    with torch.no_grad():
+        for layer in decoder.hidden:
+            layer.bias -= 0.2  # most units are zero in most places, and some everywhere
+        truth = decoder(latent, points)
+        at = evaluator(decoder, latent)
+        decoder.out.bias += 1  # of no consequence: the weights were taken before
+    torch.testing.assert_close(at(points), truth, atol=1e-6, rtol=1e-5)
 
 
 def views(batch: int, count: int, features: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

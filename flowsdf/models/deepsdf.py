@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flowsdf.conventions import Field
+from flowsdf.geometry.curve import along_curve
 from flowsdf.models.encoding import positional_encoding
 
 LATENT_DIM = 64
@@ -16,7 +17,12 @@ CLAMP = 0.1  # delta of the clamped L1; the thesis does not give one
 LATENT_PENALTY = 1e-5  # weight of the squared norm of a latent
 ROWS = {"cpu": 2048}  # points at a time: what stays in a CPU's cache and below malloc's mmap threshold
 ROWS_ELSEWHERE = 1 << 18
-BLOCK = 3072  # bytes of one channel of what `_in_blocks` computes at a time: 768 points in float32, 1,536 in bfloat16
+BLOCK = 1536  # points at a time of `_in_blocks`
+REGION = 512  # and of `_of_live_units`: the more there are, the more units live; the fewer, the slower a product
+TERMS, FEWEST = (
+    128,
+    16,
+)  # of a sum at a time there, and points at least: libraries add up more, or fewer, in another order
 
 
 class DeepSDF(nn.Module):
@@ -136,9 +142,11 @@ def evaluator(
     ``autocast_dtype`` where it may be less than float32.
     """
     device = latent.device
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and (autocast_dtype is None or torch.backends.mkldnn.is_available()):
         with torch.autocast(device.type, enabled=False):
-            return torch.no_grad()(_in_blocks(decoder, latent, autocast_dtype or torch.float32))
+            if autocast_dtype is None:
+                return _of_live_units(decoder, latent)
+            return torch.no_grad()(_in_blocks(decoder, latent, autocast_dtype))
 
     @torch.no_grad()
     def at(points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
@@ -149,12 +157,45 @@ def evaluator(
 
 
 @torch.no_grad()
-def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " d"], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
-    """The decoder for one shape in oneDNN's own layout, the latent in its biases: `forward` up to rounding.
+def _of_live_units(decoder: DeepSDF, latent: Float[Tensor, " d"]) -> Callable[[Tensor], Tensor]:
+    """The decoder for one shape on a CPU: `forward` up to rounding, for half the products of a trained network.
 
-    PyTorch's products of float32 are MKL's, which leaves AMD's AVX-512 unused: there oneDNN's take less than half the
-    time, and in bfloat16 the layout saves the copies.
+    Points near each other share units that are zero at all of them, and these are left out of the next layer's product.
+    A sum of few terms is taken in order, whichever zeros it has, so a value does not depend on the points beside it.
     """
+    middle, width, encoded_dim = len(decoder.hidden) // 2, decoder.out.in_features, decoder.encoded_dim
+    weights = [layer.get_parameter("weight") for layer in decoder.hidden]
+    biases = [layer.get_parameter("bias").clone() for layer in decoder.hidden]
+    biases[0], biases[middle] = (term.flatten() for term in decoder.shape_terms(latent))
+    start, skip = (weights[i][:, -encoded_dim:].clone() for i in (0, middle))
+    by_unit = [weight[:, :width].T.contiguous() for weight in weights[1:]]  # (in, out)
+    out, out_bias = decoder.out.weight.clone(), decoder.out.bias.clone()
+
+    def at(encoded: Float[Tensor, "e p"]) -> Float[Tensor, " p"]:
+        h = torch.addmm(biases[0][:, None], start, encoded)
+        for i, weight in enumerate(by_unit, start=1):
+            below, h = torch.relu_(h), biases[i][:, None].repeat(1, encoded.shape[1])
+            for rows, units in zip(weight.split(TERMS), below.split(TERMS), strict=True):
+                live = units.sum(dim=1).nonzero().squeeze(1)
+                h.addmm_(rows.index_select(0, live).T, units.index_select(0, live))
+            if i == middle:
+                h.addmm_(skip, encoded)
+        return torch.addmm(out_bias, out, torch.relu_(h)).squeeze(0)
+
+    @torch.no_grad()
+    @torch.autocast("cpu", enabled=False)
+    def of(points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
+        order, values = torch.from_numpy(along_curve(points.detach().numpy())), torch.empty(len(points))
+        for region in functional.pad(order, (0, -len(order) % FEWEST)).split(REGION):
+            values[region] = at(positional_encoding(points[region], decoder.bands).T)
+        return values
+
+    return of
+
+
+@torch.no_grad()
+def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " d"], dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The decoder for one shape in oneDNN's own layout, which saves copies, the latent in its biases."""
     middle, first, again = len(decoder.hidden) // 2, *(term.flatten() for term in decoder.shape_terms(latent))
     encoded_dim, width = decoder.encoded_dim, decoder.out.in_features
     weights: list[Tensor] = [layer.get_parameter("weight") for layer in decoder.hidden]
@@ -172,4 +213,4 @@ def _in_blocks(decoder: DeepSDF, latent: Float[Tensor, " d"], dtype: torch.dtype
             h = torch.relu_(h + functional.linear(encoded, skip) if i == middle else h)
         return functional.linear(h, out, out_bias).to_dense().float().squeeze(-1)
 
-    return lambda points: torch.cat([at(part) for part in points.split(BLOCK // dtype.itemsize)])
+    return lambda points: torch.cat([at(part) for part in points.split(BLOCK)])

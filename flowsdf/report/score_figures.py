@@ -37,7 +37,7 @@ def ranges(table: pd.DataFrame, *, x: str, y: str, hue: str, line: bool = False)
     axis.set(xlabel=WORDS.get(x, x), ylabel=WORDS.get(y, y) if line else "")
     axis.set(ylim=edges) if line else axis.set(xlim=edges)
     sns.move_legend(axis, "upper left", bbox_to_anchor=(1, 1), title=None)
-    shapes = table.groupby(hue)["shape"].nunique() if "shape" in table else {}
+    shapes = dict(table.groupby(hue)["shape"].nunique()) if "shape" in table else {}
     for text in axis.get_legend().get_texts():
         name = text.get_text()
         text.set_text(name.replace("_", " ") + (f" ({shapes[name]})" if name in shapes else ""))

@@ -171,7 +171,8 @@ def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) 
 
 def _surface(task: tuple[DeepSDF, Float[Tensor, " d"], int]) -> Surface:
     decoder, latent, resolution = task
-    coarse = field(decoder, latent, autocast_dtype=autocast_dtype(latent.device))
+    dtype = autocast_dtype(latent.device)
+    coarse = field(decoder, latent, autocast_dtype=dtype) if dtype else None
     return extract(field(decoder, latent), resolution, coarse=coarse)
 
 

@@ -104,8 +104,8 @@ def samples(
     for number, shape in enumerate(shapes):
         mesh, _, _ = normalise(procedural.clean_mesh(shape))
         mesh = watertight(mesh, resolution=resolution).mesh
-        at = sample_points(mesh, points, np.random.default_rng(number))
-        sets.append((at, exact_sdf(at, mesh)))
+        drawn = sample_points(mesh, points, np.random.default_rng(number))
+        sets.append((drawn, exact_sdf(drawn, mesh)))
     at, sdf = deepsdf.as_tensors(*map(np.stack, zip(*sets, strict=True)))
     return at.to(device), sdf.to(device)
 
