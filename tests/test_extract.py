@@ -9,7 +9,7 @@ from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
 from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, extract, extract_dense, isosurface, sparse_grid
 from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
-from flowsdf.models.deepsdf import CLAMP, DeepSDF
+from flowsdf.models.deepsdf import CLAMP, DeepSDF, field
 
 FIELDS = {
     "sphere": implicit.sphere(0.7),
@@ -41,11 +41,7 @@ def decoder_field(seed: int, scale: float):
     with torch.no_grad():
         for layer in (decoder.hidden[0], decoder.hidden[2]):
             layer.weight[:, -36:] = 0
-    decoder, latent = decoder.double().requires_grad_(False), latent.double()  # rounding is not what is tested
-
-    def raw(points):
-        return decoder(latent, torch.as_tensor(points, dtype=torch.float64)).numpy()
-
+    raw = field(decoder.requires_grad_(False), latent)
     probe = raw(np.random.default_rng(0).uniform(-1, 1, (2000, 3)))
     return lambda points: scale * (raw(points) - np.median(probe)) / probe.std()
 

@@ -19,10 +19,8 @@ ROWS = {"cpu": 2048}  # points at a time: what stays in a CPU's cache and below 
 ROWS_ELSEWHERE = 1 << 18
 BLOCK = 1536  # points at a time of `_in_blocks`
 REGION = 512  # and of `_of_live_units`: the more there are, the more units live; the fewer, the slower a product
-TERMS, FEWEST = (
-    128,
-    16,
-)  # of a sum at a time there, and points at least: libraries add up more, or fewer, in another order
+TERMS = 128  # of a sum at a time there: of more, libraries add up parts
+FEWEST = 16  # points at a time there: fewer are multiplied in another way
 
 
 class DeepSDF(nn.Module):

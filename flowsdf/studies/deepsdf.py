@@ -9,11 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from flowsdf.conventions import Surface
+from flowsdf.conventions import Field, Surface
 from flowsdf.data.executor import each
 from flowsdf.data.faults import Failed
 from flowsdf.geometry.extract import extract
 from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
+from flowsdf.studies.threads import side_by_side
 from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
 
@@ -171,9 +172,24 @@ def surfaces(decoder: DeepSDF, latents: Float[Tensor, "s 64"], resolution: int) 
 
 def _surface(task: tuple[DeepSDF, Float[Tensor, " d"], int]) -> Surface:
     decoder, latent, resolution = task
-    dtype = autocast_dtype(latent.device)
-    coarse = field(decoder, latent, autocast_dtype=dtype) if dtype else None
-    return extract(field(decoder, latent), resolution, coarse=coarse)
+    return surface(decoder, latent, resolution, dtype=autocast_dtype(latent.device))
+
+
+def surface(
+    decoder: DeepSDF, latent: Float[Tensor, " d"], resolution: int, *, dtype: torch.dtype | None = None
+) -> Surface:
+    """The surface of one latent at ``resolution``, its coarse levels in ``dtype`` where one is given.
+
+    On a CPU threads share the points out among them: a product of one region's is too small for two.
+    """
+
+    def at(precision: torch.dtype | None) -> Field:
+        of = field(decoder, latent, autocast_dtype=precision)
+        if latent.device.type != "cpu":
+            return of
+        return lambda points: np.concatenate(side_by_side(of, np.array_split(points, torch.get_num_threads())))
+
+    return extract(at(None), resolution, coarse=at(dtype) if dtype else None)
 
 
 def path(a: Float[Tensor, " d"], b: Float[Tensor, " d"], count: int) -> Float[Tensor, "{count} d"]:

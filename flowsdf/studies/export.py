@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from flowsdf.conventions import Field, Mesh
+from flowsdf.conventions import Mesh
 from flowsdf.data.artefacts import read_features, usable_shapes
 from flowsdf.data.encoders import SHIPPED, encoder_hash
 from flowsdf.data.faults import Failed
@@ -22,9 +22,8 @@ from flowsdf.data.manifest import Entry
 from flowsdf.data.stages import key_of
 from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.camera import fibonacci_sphere
-from flowsdf.geometry.extract import extract
-from flowsdf.models.deepsdf import DeepSDF, field
-from flowsdf.studies.deepsdf import restore
+from flowsdf.models.deepsdf import DeepSDF
+from flowsdf.studies.deepsdf import restore, surface
 from flowsdf.studies.image_to_latent import (
     MAX_VIEWS,
     Predictor,
@@ -33,7 +32,6 @@ from flowsdf.studies.image_to_latent import (
     predict,
     restore_predictor,
 )
-from flowsdf.studies.threads import side_by_side
 from flowsdf.train import checkpoint
 from flowsdf.train.fits import fit
 
@@ -125,13 +123,7 @@ def mesh_from_images(
     cameras = torch.as_tensor(directions, dtype=torch.float32)
     every = torch.arange(len(images))[None]
     code = predict(model.predictor, choose_views(tokens, cameras, every, torch.tensor([len(images)])), seed=seed)[0]
-    coarse = _shared(field(model.decoder, code, autocast_dtype=dtype)) if dtype else None
-    return extract(_shared(field(model.decoder, code)), resolution, coarse=coarse).mesh
-
-
-def _shared(asked: Field) -> Field:
-    """The field with its points shared out among torch's threads: for two at once its products are too small."""
-    return lambda points: np.concatenate(side_by_side(asked, np.array_split(points, torch.get_num_threads())))
+    return surface(model.decoder, code, resolution, dtype=dtype).mesh
 
 
 def main(run: Path = Path("artifacts/procedural-laptop"), folder: Path = FOLDER) -> None:
