@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from flowsdf.data.procedural import parts
 from flowsdf.geometry import implicit
-from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, extract, extract_dense, isosurface, sparse_grid
+from flowsdf.geometry.extract import COARSE_ERROR, TRUSTED, _undecided, extract, extract_dense, isosurface, sparse_grid
 from flowsdf.geometry.mesh import components, euler_number, is_watertight, volume
 from flowsdf.models.deepsdf import CLAMP, DeepSDF, field
 
@@ -67,6 +67,20 @@ def test_nothing_is_missed_up_to_the_steepness_that_is_allowed(steepness, error)
     ours = extract(crumbs, 64, coarse=(lambda points: crumbs(points) + error) if error else None)
     assert_same(ours, extract_dense(crumbs, 64))
     assert components(ours.mesh) == 3
+
+
+@pytest.mark.parametrize("trusted, error", [(np.inf, 0.0), (0.7, 0.1)])
+def test_only_cells_whose_corners_rule_out_a_zero_are_decided(trusted, error):
+    random = np.random.default_rng(0)
+    grid = (random.normal(1.2, 1, (9, 10, 11)) * random.choice([-1, 1], (9, 1, 1))).astype(np.float32)
+    corners = sliding_window_view(grid, (2, 2, 2)).reshape(-1, 2, 2, 2)
+    size, change = np.minimum(np.abs(corners), trusted), 0.3
+    decided = np.zeros(len(corners), bool)
+    reach = {(): 3, (1,): 2.25, (2,): 2.25, (3,): 2.25, (1, 2): 1.5, (1, 3): 1.5, (2, 3): 1.5, (1, 2, 3): 0.75}
+    for axes, squared in reach.items():
+        decided |= size.min(axes, keepdims=True).max((1, 2, 3)) > np.sqrt(squared) * change + error
+    decided &= (corners > 0).all((1, 2, 3)) | (corners <= 0).all((1, 2, 3))
+    np.testing.assert_array_equal(_undecided(grid, change, trusted, error).ravel(), ~decided)
 
 
 def test_three_levels_equal_dense():

@@ -9,7 +9,7 @@ from flowsdf.data.procedural import parts
 from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import components, concatenate, genus, is_watertight, normalise, volume
-from flowsdf.geometry.watertight import Watertight, _subdivided, watertight
+from flowsdf.geometry.watertight import PADDING, Watertight, _remembered, _subdivided, watertight
 
 RESOLUTION = 64
 VOXEL = 2 / (RESOLUTION - 1)
@@ -121,6 +121,16 @@ def test_a_single_triangle_is_a_sheet():
     result = closed(Mesh(np.array([[-0.6, 0, -0.6], [0.7, 0.1, 0], [0, -0.2, 0.7]]), np.array([[0, 1, 2]])), 48)
     assert_solid(result.mesh)
     assert result.sheet_share == pytest.approx(1) and result.kept_share == pytest.approx(1)
+
+
+def test_a_remembered_field_is_asked_once_at_each_node():
+    asked = []
+    field = _remembered(lambda points: asked.append(len(points)) or points.sum(1), RESOLUTION)
+    nodes = np.random.default_rng(0).integers(-PADDING, RESOLUTION + PADDING + 7, (500, 3))
+    points = (nodes * VOXEL - 1).astype(np.float32)
+    for some in (points[:300], points[200:], points):
+        np.testing.assert_array_equal(field(some), some.sum(1))
+    assert asked == [300, 200, 0]
 
 
 def test_subdivision_keeps_the_surface():

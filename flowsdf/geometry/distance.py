@@ -1,4 +1,9 @@
-"""Exact distances from points to a triangle mesh, on libigl's bounding-volume tree."""
+"""Exact distances from points to a triangle mesh, on libigl's bounding-volume tree.
+
+Points are visited along a space-filling curve: trees are up to twice as fast where neighbours follow each other.
+"""
+
+from collections.abc import Callable
 
 import igl
 import numpy as np
@@ -17,29 +22,32 @@ def distance_to(mesh: Mesh) -> Field:
     vertices, faces = _arrays(mesh)
     tree = igl.AABB()
     tree.init(vertices, faces)
-    return lambda points: np.sqrt(tree.squared_distance(vertices, faces, _doubles(points))[0])
+    return lambda points: _along(lambda at: np.sqrt(tree.squared_distance(vertices, faces, at)[0]), points)
 
 
 def winding_number(points: Points, mesh: Mesh) -> Values:
     """Generalised winding number (Barill et al. 2018): 1 inside a closed mesh, 0 outside, fractions in a leaky one."""
-    return igl.fast_winding_number(*_arrays(mesh), _doubles(points))
+    return _along(lambda at: igl.fast_winding_number(*_arrays(mesh), at), points)
 
 
 def inside(points: Points, mesh: Mesh) -> Inside:
     """Occupancy of a closed, outward-facing mesh."""
-    order = along_curve(points)
-    return winding_number(points[order], mesh)[np.argsort(order)] > 0.5
+    return winding_number(points, mesh) > 0.5
 
 
 def signed_distance(points: Points, mesh: Mesh) -> Values:
     """Exact distance to a closed, outward-facing mesh, negative inside.
 
-    The sign is taken from the winding number here because libigl's own combination scales the magnitude by it. Points
-    are visited along a space-filling curve, here and in ``inside``: trees are twice as fast where neighbours follow.
+    The sign is taken from the winding number here because libigl's own combination scales the magnitude by it.
     """
-    order = along_curve(points)
-    along, back = points[order], np.argsort(order)
-    return (np.where(winding_number(along, mesh) > 0.5, -1.0, 1.0) * unsigned_distance(along, mesh))[back]
+    return np.where(inside(points, mesh), -1.0, 1.0) * unsigned_distance(points, mesh)
+
+
+def _along(of: Callable[[np.ndarray], np.ndarray], points: Points) -> Values:
+    """``of`` the points as doubles, each value back at its point's place."""
+    order, values = along_curve(points), np.empty(len(points))
+    values[order] = of(_doubles(np.asarray(points)[order]))
+    return values
 
 
 def _arrays(mesh: Mesh) -> tuple[np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ def watertight(mesh: Mesh, *, resolution: int = RESOLUTION, radius: float = RADI
     """
     voxel = 2 * HALF_EXTENT / (resolution - 1)
     distance = distance_to(mesh)
-    closing = _closing(distance, resolution, radius * voxel)
+    closing = _remembered(_closing(distance, resolution, radius * voxel), resolution)
     solid = _grid(closing, resolution)
     surface = isosurface(solid, _half_extent(resolution))
     pieces = _subdivided(mesh, 2 * voxel)
@@ -75,6 +75,19 @@ def _grid(field, resolution: int) -> Grid:
     return sparse_grid(field, side, half_extent=_half_extent(resolution), coarsest=16, steepness=1.05)
 
 
+def _remembered(field: Field, resolution: int) -> Field:
+    """The field at nodes of the padded grid, asked for once at each."""
+    known = np.full((resolution + 2 * PADDING + 8,) * 3, np.nan)  # the coarsest lattice may end a few nodes further
+
+    def of(points: Points) -> np.ndarray:
+        at = tuple(np.rint(_nodes(points, resolution)).astype(int).T)
+        new = np.isnan(known[at])
+        known[tuple(axis[new] for axis in at)] = field(points[new])
+        return known[at]
+
+    return of
+
+
 def _dilated(distance: Field, resolution: int, radius: float) -> Grid:
     """Distances to a surface, less the radius."""
     return _grid(lambda points: distance(points) - radius, resolution)
@@ -96,9 +109,13 @@ def _closing(distance: Field, resolution: int, radius: float) -> Field:
 
 def _interpolated(grid: Grid, points: Points) -> np.ndarray:
     """Trilinear values of a padded grid."""
-    voxel = 2 * HALF_EXTENT / (len(grid) - 2 * PADDING - 1)
-    nodes = (np.asarray(points, np.float64) + HALF_EXTENT) / voxel + PADDING
-    return map_coordinates(grid, nodes.T, order=1, mode="nearest")
+    return map_coordinates(grid, _nodes(points, len(grid) - 2 * PADDING).T, order=1, mode="nearest")
+
+
+def _nodes(points: Points, resolution: int) -> np.ndarray:
+    """The places of the points on the padded grid, in voxels, (n, 3)."""
+    voxel = 2 * HALF_EXTENT / (resolution - 1)
+    return (np.asarray(points, np.float64) + HALF_EXTENT) / voxel + PADDING
 
 
 def _distance_to_solid(points: Points, solid: Grid, surface: Mesh) -> np.ndarray:
