@@ -27,7 +27,7 @@ def distance_to(mesh: Mesh) -> Field:
 
 def winding_number(points: Points, mesh: Mesh) -> Values:
     """Generalised winding number (Barill et al. 2018): 1 inside a closed mesh, 0 outside, fractions in a leaky one."""
-    return _along(lambda at: igl.fast_winding_number(*_arrays(mesh), at), points)
+    return _winding_number_of(mesh)(points)
 
 
 def inside(points: Points, mesh: Mesh) -> Inside:
@@ -36,11 +36,23 @@ def inside(points: Points, mesh: Mesh) -> Inside:
 
 
 def signed_distance(points: Points, mesh: Mesh) -> Values:
-    """Exact distance to a closed, outward-facing mesh, negative inside.
+    """Exact distance to a closed, outward-facing mesh, negative inside."""
+    return signed_distance_to(mesh)(points)
+
+
+def signed_distance_to(mesh: Mesh) -> Field:
+    """``signed_distance`` to one mesh, whose trees are built once for all that is asked of it.
 
     The sign is taken from the winding number here because libigl's own combination scales the magnitude by it.
     """
-    return np.where(inside(points, mesh), -1.0, 1.0) * unsigned_distance(points, mesh)
+    unsigned, winding = distance_to(mesh), _winding_number_of(mesh)
+    return lambda points: np.where(winding(points) > 0.5, -1.0, 1.0) * unsigned(points)
+
+
+def _winding_number_of(mesh: Mesh) -> Field:
+    tree = igl.FastWindingNumberBVH()
+    tree.init(*_arrays(mesh))
+    return lambda points: _along(tree.winding_number, points)
 
 
 def _along(of: Callable[[np.ndarray], np.ndarray], points: Points) -> Values:

@@ -13,7 +13,7 @@ from flowsdf.data.executor import each
 from flowsdf.data.manifest import Entry
 from flowsdf.evaluation.generative import mean_nearest
 from flowsdf.evaluation.scores import FAILED_DISTANCE, score, summarise, truth_samples, view_iou
-from flowsdf.geometry.distance import inside, signed_distance
+from flowsdf.geometry.distance import inside, signed_distance_to
 from flowsdf.geometry.extract import sparse_grid
 from flowsdf.geometry.mesh import remembered, sample_surface
 
@@ -77,7 +77,7 @@ def resampled(folder: Path, entries: Sequence[Entry], resolution: int) -> list[S
 def _resampled(task: tuple[Path, Entry, int]) -> Surface:
     folder, entry, resolution = task
     mesh = read_mesh_artefact(folder, entry)
-    return Surface(mesh, sparse_grid(lambda points: signed_distance(points, mesh), resolution, steepness=1.05))
+    return Surface(mesh, sparse_grid(signed_distance_to(mesh), resolution, steepness=1.05))
 
 
 def clouds(folder: Path, entries: Sequence[Entry], *, points: int = 1000) -> list[Float[np.ndarray, "p 3"]]:
