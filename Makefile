@@ -3,6 +3,7 @@ PROFILE ?= laptop
 DATA ?= procedural
 TIMEOUT ?= 14400
 export PYTHONUTF8 := 1
+export PYTHONDONTWRITEBYTECODE :=  # empty: byte code is written where a container's environment forbids it, too
 export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 # An activated conda environment, other than base, is used as it is; otherwise .venv is made on first use.
@@ -88,8 +89,9 @@ lint: $(READY)
 graphics: $(READY)
 	@$(PYTHON) -m flowsdf.report.graphics
 
-# What is never imported here, or in a single test: its byte code, a third of all, is not worth the wait.
-UNUSED := '/(tests?|testing|benchmarks|diffusers|fontTools|mypyc?|physics|prompt_toolkit|pydantic|sqlalchemy|_inductor|models/(?!auto|dinov2)\w+)/'
+# Imported by two processes once they are installed: these write the byte code, and none that come next has to.
+ONE := accelerate, transformers.models.dinov2.modeling_dinov2
+OTHER := distributed, ipykernel.kernelapp, jupytext, k3d, myst_nb, papermill, seaborn, skimage.measure, sphinx.cmd.build, pyrender
 
 .venv/.locked: requirements.lock pyproject.toml
 	@command -v python3.11 >/dev/null || { echo "FAILED: python3.11 not found; install Python 3.11" >&2; exit 1; }
@@ -97,7 +99,7 @@ UNUSED := '/(tests?|testing|benchmarks|diffusers|fontTools|mypyc?|physics|prompt
 	@echo "installing the locked packages into .venv"
 	@grep -v '^#' requirements.lock | xargs -P 4 -n 20 \
 	  .venv/bin/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check
-	@.venv/bin/python -m compileall -qq -j 0 -x $(UNUSED) .venv/lib flowsdf || true  # on all cores, where pip takes one
+	@printf 'import %s\n' "$(ONE)" "$(OTHER)" | xargs -P 2 -d '\n' -n 1 .venv/bin/python -c 2>/dev/null || true
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
