@@ -343,3 +343,17 @@ def test_unknown_profile_and_folder_are_named(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=root, env=toy_report.environment(root), capture_output=True, text=True)
     assert "PROFILE=huge: no folder params/huge; choose one of smoke" in done.stderr
     assert not (root / "reports").exists()
+
+
+def test_a_folder_does_not_take_the_report_of_another_of_its_name(tmp_path: Path) -> None:
+    root = toy_report.make(tmp_path / "report")
+    for place in ("here", "there"):
+        (tmp_path / place / "chairs").mkdir(parents=True)
+        (tmp_path / place / "chairs" / f"{place}.obj").touch()
+    words = "execute", "00_first", "--data"
+    assert toy_report.run(root, *words, str(tmp_path / "here" / "chairs")).returncode == 0
+    other = toy_report.run(root, *words, str(tmp_path / "there" / "chairs"))
+    assert other.returncode == 1 and f"reports/smoke-chairs is of {tmp_path}/here/chairs" in other.stderr
+    assert not (root / "reports" / "smoke-chairs" / "00_first" / "failure.json").exists()
+    (tmp_path / "here").rename(tmp_path / "moved")
+    assert "done in" in toy_report.run(root, *words, str(tmp_path / "there" / "chairs")).stdout

@@ -17,7 +17,7 @@ from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser, told
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
 from flowsdf.report.parameters import parameters
-from flowsdf.report.places import Places, places
+from flowsdf.report.places import NAMED_SOURCES, Places, places
 from flowsdf.report.prose import check_prose
 from flowsdf.report.stopping import stoppable
 
@@ -43,6 +43,7 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
         print(f"{chapter}: up to date", flush=True)
         return False
     with locked(where, chapter):
+        _keep_apart(where)
         begun.touch()
         execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
         begun.unlink()
@@ -84,6 +85,18 @@ def locked(where: Places, chapter: str) -> Any:
         using = where.artifacts / chapter
         raise Failed(f"another run is using {inside(where, using)}; wait for it, or stop it, and try again") from None
     return hold
+
+
+def _keep_apart(where: Places) -> None:
+    """Note which folder of meshes a run is of; Failed where the run of its name is another's that is still there."""
+    if where.data in NAMED_SOURCES:
+        return
+    note = where.artifacts / ".folder"
+    before = Path(note.read_text(encoding="utf-8")) if note.is_file() else where.data_folder
+    if before != where.data_folder and before.is_dir():
+        run = inside(where, where.reports)
+        raise Failed(f"DATA={where.data}: {run} is of {before}, of the same name; rename one of the two folders")
+    note.write_text(str(where.data_folder), encoding="utf-8")
 
 
 def execute(
