@@ -12,7 +12,7 @@ from flowsdf.models.encoding import positional_encoding
 
 ALL = slice(None)
 OMEGA = 30.0  # of every sine (Sitzmann 2020, section 3.2)
-TOGETHER = 16  # decoders that a CPU works on at once: what lies between two layers stays in its cache
+TOGETHER = 8  # decoders that a CPU works on at once: what lies between two layers stays in its cache
 
 
 def sizes(width: int, depth: int, sine: bool) -> list[int]:
