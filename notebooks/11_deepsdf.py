@@ -156,7 +156,7 @@ results.say(
 figure = figures.mesh_grid(rows["full"], names, columns=7, size=1.7)
 results.save_figure(chapter, figure, "recall_20", caption="Every shape of the small set, from its 64 numbers.")
 pairs = [(i, row, word) for i in chosen[:2] for row, word in (("truth", "true"), ("full", "decoded"))]
-turning = {f"{word} {names[i]}, {train[i].name}": rows[row][i] for i, row, word in pairs}
+turning = {f"{word} {names[i]} {train[i].index}": rows[row][i] for i, row, word in pairs}
 views3d.save_view(chapter, turning, "recall", caption="Truth beside reconstruction.")
 
 # %% [markdown]
