@@ -19,15 +19,13 @@ def unsigned_distance(points: Points, mesh: Mesh) -> Values:
 
 def distance_to(mesh: Mesh) -> Field:
     """``unsigned_distance`` to one mesh, whose tree is built once for all that is asked of it."""
-    vertices, faces = _arrays(mesh)
-    tree = igl.AABB()
-    tree.init(vertices, faces)
-    return lambda points: _along(lambda at: np.sqrt(tree.squared_distance(vertices, faces, at)[0]), points)
+    unsigned = _unsigned(mesh)
+    return lambda points: _along(unsigned, points)
 
 
 def winding_number(points: Points, mesh: Mesh) -> Values:
     """Generalised winding number (Barill et al. 2018): 1 inside a closed mesh, 0 outside, fractions in a leaky one."""
-    return _winding_number_of(mesh)(points)
+    return _along(_winding(mesh), points)
 
 
 def inside(points: Points, mesh: Mesh) -> Inside:
@@ -45,14 +43,21 @@ def signed_distance_to(mesh: Mesh) -> Field:
 
     The sign is taken from the winding number here because libigl's own combination scales the magnitude by it.
     """
-    unsigned, winding = distance_to(mesh), _winding_number_of(mesh)
-    return lambda points: np.where(winding(points) > 0.5, -1.0, 1.0) * unsigned(points)
+    unsigned, winding = _unsigned(mesh), _winding(mesh)
+    return lambda points: _along(lambda at: np.where(winding(at) > 0.5, -1.0, 1.0) * unsigned(at), points)
 
 
-def _winding_number_of(mesh: Mesh) -> Field:
+def _unsigned(mesh: Mesh) -> Callable[[np.ndarray], np.ndarray]:
+    vertices, faces = _arrays(mesh)
+    tree = igl.AABB()
+    tree.init(vertices, faces)
+    return lambda at: np.sqrt(tree.squared_distance(vertices, faces, at)[0])
+
+
+def _winding(mesh: Mesh) -> Callable[[np.ndarray], np.ndarray]:
     tree = igl.FastWindingNumberBVH()
     tree.init(*_arrays(mesh))
-    return lambda points: _along(tree.winding_number, points)
+    return tree.winding_number
 
 
 def _along(of: Callable[[np.ndarray], np.ndarray], points: Points) -> Values:
