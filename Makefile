@@ -95,7 +95,7 @@ OTHER := distributed, ipykernel.kernelapp, jupytext, k3d, myst_nb, papermill, se
 
 .venv/.locked: requirements.lock pyproject.toml
 	@command -v python3.11 >/dev/null || { echo "FAILED: python3.11 not found; install Python 3.11" >&2; exit 1; }
-	@test -x .venv/bin/python || python3.11 -m venv .venv
+	@.venv/bin/python -m pip --version >/dev/null 2>&1 || python3.11 -m venv --clear .venv
 	@echo "installing the locked packages into .venv"
 	@grep -v '^#' requirements.lock | xargs -P 4 -n 20 \
 	  .venv/bin/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check
@@ -120,7 +120,7 @@ chapters: $(CHAPTERS)
 11_deepsdf: 00_data
 12_image_to_latent: 11_deepsdf 00_data
 13_generalisation: 12_image_to_latent 11_deepsdf 00_data $(if $(filter-out procedural,$(DATA)),flowsdf/checkpoint/image_to_mesh.json)
-13_shape_count: 00_data notebooks/13_generalisation.py $(wildcard params/$(PROFILE)/13_generalisation.yaml params/$(PROFILE)/sweep.yaml) $(or $(wildcard reports/$(PROFILE)*/sweep/*.csv),$(wildcard reports/published/laptop/sweep/*.csv))
+13_shape_count: 00_data notebooks/13_generalisation.py $(wildcard $(foreach own,$(sort $(PROFILE) laptop),params/$(own)/common.yaml params/$(own)/13_generalisation.yaml params/$(own)/sweep.yaml) reports/$(PROFILE)*/sweep/*.csv reports/published/laptop/sweep/*.csv)
 13b_conditioning: 11_deepsdf 00_data
 13c_latent_space: 00_data
 flow_sdf_stage1:

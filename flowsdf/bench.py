@@ -128,12 +128,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", default=[], help="some of the names; nothing is written")
     parser.add_argument("--out", type=Path, help="the JSON file (reports/bench/bench.json, or quick/bench.json)")
     ask = parser.parse_args(words)
+    out = ask.out or ROOT / "reports" / "bench" / ("quick" if ask.quick else "") / "bench.json"
+    if not ask.only:  # rather now than after all is measured
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(quick(Path(folder)) if ask.quick else full(), ask.only)
     if not ask.only:
-        default = ROOT / "reports" / "bench" / ("quick" if ask.quick else "") / "bench.json"
-        record(rows, ask.out or default, time.perf_counter() - began)
+        record(rows, out, time.perf_counter() - began)
     return 0
 
 

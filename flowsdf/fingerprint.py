@@ -11,10 +11,11 @@ _APART = ("flowsdf.evaluation", "flowsdf.report", "flowsdf.data.executor")  # re
 
 
 @cache
-def source_fingerprint(*modules: str) -> str:
+def source_fingerprint(*modules: str, alone: tuple[str, ...] = ()) -> str:
     """The SHA-256 of the syntax of these flowsdf modules and all they import, but for what cannot change a result.
 
-    Comments, docstrings and layout do not count, so an edit to prose never computes anything again.
+    Of modules that are taken ``alone`` the imports do not count. Nor do comments, docstrings and layout, so an edit to
+    prose never computes anything again.
     """
     found: dict[str, str] = {}
     waiting = list(modules)
@@ -25,6 +26,9 @@ def source_fingerprint(*modules: str) -> str:
             continue
         found[name], imported = _read(path)
         waiting += imported
+    for name in alone:
+        if path := _file(name):
+            found[name] = _read(path)[0]
     return hashlib.sha256("".join(f"{name}:{found[name]}\n" for name in sorted(found)).encode()).hexdigest()
 
 

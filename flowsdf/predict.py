@@ -110,6 +110,9 @@ def main(words: list[str] | None = None) -> int:
     except Failed as failure:
         print(f"FAILED: {failure}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -77,7 +77,7 @@ results.record_metrics(chapter, {"views_kept": views, "views_told": most})
 # a depth map of 16 x 16 pixels as it is, and one the brightness of the view as such a map.
 
 # %%
-keys = {f"mesh of {e.name}": e.stages["watertight"].key for e in every} | {"encoder": encoders.encoder_hash()}
+keys = {f"mesh of {e.name}": e.stages["watertight"].key for e in every} | {"encoder": encoders.encoder_key()}
 keys |= {f"views of {e.name}": e.stages["views"].key for e in every}
 numbers = {"chosen": chosen, "of": 64}
 told = fits.fit(

@@ -74,6 +74,18 @@ def test_a_broken_one_falls_back_and_says_so(tmp_path: Path, damage, kind: str) 
     assert facts["step"] == tensors["x"][0] == 2
 
 
+def test_what_to_do_about_a_broken_file_of_a_chapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("artifacts/procedural-smoke/11_deepsdf/all.safetensors")
+    checkpoint.write(path, {"x": torch.zeros(4)}, {})
+    path.write_bytes(truncate(path.read_bytes()))
+    with pytest.raises(Failed, match="truncated or altered: make chapter CH=11_deepsdf FORCE=1"):
+        checkpoint.read(path)
+    path.unlink()
+    with pytest.raises(Failed, match=r"no checkpoint of this project.*: make chapter CH=11_deepsdf FORCE=1"):
+        checkpoint.read(path)
+
+
 def test_all_broken_is_a_fresh_start_and_says_so(tmp_path: Path) -> None:
     fill(tmp_path)
     for path in tmp_path.glob("*.safetensors"):

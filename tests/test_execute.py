@@ -158,6 +158,17 @@ def test_a_chapter_is_stale_when_the_one_before_has_other_numbers(report: Path) 
     assert after["after"] != before["after"] and after["files"] == before["files"]
 
 
+def test_a_notebook_that_another_follows_counts_with_what_it_imports(report: Path) -> None:
+    where, followed = Places(report, "smoke", "procedural"), report / "notebooks" / "00_first.py"
+    (report / "flowsdf").mkdir(exist_ok=True)
+    followed.write_text(followed.read_text() + "import flowsdf.measures\n")
+    keys = set()
+    for text in ("A = 1\n", "A = 2\n"):
+        (report / "flowsdf" / "measures.py").write_text(text)
+        keys.add(inputs(where, "99_second", {}, ["notebooks/00_first.py"])["files"]["notebooks/00_first.py"])
+    assert len(keys) == 2
+
+
 def test_sources_follow_imports(tmp_path: Path) -> None:
     (tmp_path / "lib" / "deep").mkdir(parents=True)
     for name, text in {
@@ -234,7 +245,9 @@ def test_a_full_disk_ends_a_chapter_in_one_line(report: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.ENOSPC, "FAILED: x: full; what was finished is kept\n"), (99, None)]
+    ("number", "said"),
+    [(number, "FAILED: x: full; what was finished is kept\n") for number in (errno.ENOSPC, errno.EACCES)]
+    + [(99, None)],
 )
 def test_a_door_says_in_a_line_that_the_disk_failed(
     number: int, said: str | None, capsys: pytest.CaptureFixture[str]
@@ -245,6 +258,29 @@ def test_a_door_says_in_a_line_that_the_disk_failed(
     with pytest.raises(SystemExit if said else OSError):
         leave(main)
     assert capsys.readouterr().err == (said or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (
+            shutil.Error([("a", "b/c", "[Errno 28] full"), ("d", "e", "full")]),
+            1,
+            "FAILED: b/c: [Errno 28] full; what was",
+        ),
+        (OSError(errno.ENOSPC, "full", "from", None, "to"), 1, "FAILED: to: full; what was"),
+        (KeyboardInterrupt(), 130, "stopped by SIGINT; what was"),
+    ],
+)
+def test_a_door_names_what_could_not_be_written_and_that_it_was_stopped(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        leave(main)
+    assert left.value.code == code and capsys.readouterr().err == f"{said} finished is kept\n"
 
 
 def test_a_chapter_needs_the_one_before(tmp_path: Path) -> None:

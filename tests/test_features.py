@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import Dinov2Config, Dinov2Model
 
-from flowsdf.data.encoders import SHIPPED, encoder_hash
+from flowsdf.data.encoders import SHIPPED, encoder_hash, encoder_key
 from flowsdf.data.faults import Failed
 from flowsdf.data.features import Encoder, encode, input_size, load_encoder, normalise, small_encoder
 
@@ -79,6 +80,32 @@ def test_a_folder_without_an_encoder_is_one_line(lost: str, tmp_path: Path, monk
             load_encoder()
         assert "\n" not in str(failed.value)
     assert encoder_hash() == ""
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_a_truncated_encoder_is_one_line(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ENCODER", str(save_tiny(tmp_path / "cut")))
+    path = tmp_path / "cut" / file
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(Failed, match="encoder .*cut: not readable by transformers .*; save it there again") as failed:
+        load_encoder()
+    assert "\n" not in str(failed.value)
+
+
+def test_an_encoder_that_lacks_weights_is_not_filled_up_at_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ENCODER", str(save_tiny(tmp_path / "partial")))
+    path = tmp_path / "partial" / "model.safetensors"
+    weights = load_file(path)
+    gone = [name for name in weights if ".layer.1." in name]
+    save_file({name: weights[name] for name in weights if name not in gone}, path, metadata={"format": "pt"})
+    with pytest.raises(Failed, match=f"lacks {len(gone)} tensors, as encoder.layer.1.*; save it there again"):
+        load_encoder()
+
+
+def test_the_same_weights_read_with_other_settings_are_another_encoder(tiny: Encoder, tmp_path: Path):
+    before, settings = encoder_key(), tmp_path / "tiny" / "config.json"
+    settings.write_text(settings.read_text().replace('"num_attention_heads": 2', '"num_attention_heads": 3'))
+    assert encoder_key() != before and encoder_hash() == tiny.sha256
 
 
 def test_the_class_token_of_each_image_whatever_the_batch(tiny: Encoder):

@@ -90,6 +90,17 @@ def test_a_file_edited_while_this_runs_is_refused(hashed, tmp_path, monkeypatch)
     assert hashed() == first
 
 
+def test_of_a_module_that_is_taken_alone_only_its_own_code_counts(hashed):
+    def alone(**changes: str) -> str:
+        hashed(**changes)
+        return fingerprint.source_fingerprint("flowsdf.models.below", alone=("flowsdf.models.net",))
+
+    first = alone()
+    assert first != hashed("flowsdf.models.below")
+    assert alone(data__deep="Y = 4\n") == first
+    assert alone(models__net=FILES["models/net.py"].replace("below.X", "-below.X")) != first
+
+
 def test_the_real_modules_have_different_fingerprints():
     names = ("flowsdf.data.sdf", "flowsdf.data.views", "flowsdf.geometry.watertight", "flowsdf.data.reference_sdf")
     assert len({fingerprint.source_fingerprint(name) for name in names}) == len(names)

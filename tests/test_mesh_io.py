@@ -130,6 +130,25 @@ def test_the_reading_process_is_limited(attempt):
     assert done.returncode == 1 and ("MemoryError" in done.stderr or "PermissionError" in done.stderr)
 
 
+def test_a_full_folder_for_temporary_files_is_no_fault_of_the_mesh(tmp_path):
+    write_good(tmp_path, 1)
+    program = f"""
+import resource
+from pathlib import Path
+from flowsdf.data.faults import Failed
+from flowsdf.data.limited import read_limited
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+try:
+    read_limited(Path({str(tmp_path / "good_000.glb")!r}), Path({str(tmp_path)!r}))
+except Failed as failed:
+    print(failed)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path(limited.__file__).parents[2]
+    )
+    assert "no room for temporary files: free some, or set TMPDIR" in done.stdout and "Traceback" not in done.stderr
+
+
 def test_the_reading_process_ends_in_time():
     program = "from flowsdf.data import limited; limited.SECONDS = 1; limited._limit()\nwhile True: pass"
     done = subprocess.run([sys.executable, "-c", program], cwd=Path(limited.__file__).parents[2])

@@ -6,6 +6,7 @@ import pytest
 import toy_report
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.estimate import check_parameters
 from flowsdf.report.parameters import declared, load_yaml, parameters
 from flowsdf.report.places import Places
 from flowsdf.report.prose import check_prose, typed_numbers
@@ -32,6 +33,7 @@ def test_defaults_and_values(where: Places) -> None:
         ("radius: -1.0", ["radius", "at least zero"]),
         ("radius: .nan", ["radius", "finite"]),
         ("radius: .inf", ["radius", "finite"]),
+        (f"radius: 1{'0' * 400}", ["radius", "finite"]),
         ("radius: true", ["radius", "true or false"]),
         ("counts: [1, 2.5]", ["counts", "list"]),
         ("counts: [1, -2]", ["counts", "at least zero"]),
@@ -54,6 +56,22 @@ def test_a_fault_is_named(where: Places, text: str, words: list[str]) -> None:
     assert all(word in str(failure.value) for word in words), failure.value
     assert "\n" not in str(failure.value)
     assert not (where.root / "owned").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("99_second.yaml", "nonsense: 1", "99_second.yaml: nonsense: no such parameter"),
+        ("00_firts.yaml", "radius: 2", "00_firts.yaml: read by nothing; a chapter reads 00_first.yaml"),
+        ("00_first.yml", "radius: 2", "00_first.yml: read by nothing"),
+        ("sweep.yaml", "- 1", "sweep.yaml: expected lines"),
+    ],
+)
+def test_every_file_is_checked_before_a_report_begins(where: Places, name: str, text: str, words: str) -> None:
+    check_parameters(where)
+    (where.root / "params" / "smoke" / name).write_text(text)
+    with pytest.raises(Failed, match=words):
+        check_parameters(where)
 
 
 def test_an_alias_bomb_ends_at_once(tmp_path: Path) -> None:

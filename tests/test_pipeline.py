@@ -14,12 +14,13 @@ import torch
 from broken_meshes import CORNERS, broken_bytes, gltf, prism, scene, write_broken, write_good
 from transformers import Dinov2Config, Dinov2Model
 
+from flowsdf import fingerprint
 from flowsdf.conventions import Mesh
 from flowsdf.data import pipeline, stages, views
 from flowsdf.data.artefacts import artefact, read_features, read_images, read_mesh_artefact, read_samples, usable_shapes
 from flowsdf.data.executor import _guarded
 from flowsdf.data.faults import Failed, Rejected
-from flowsdf.data.manifest import Entry, read_manifest
+from flowsdf.data.manifest import Entry, Stage, read_manifest
 from flowsdf.data.mesh_io import read_mesh, write_mesh
 from flowsdf.data.pipeline import add_features, prepare, usable
 from flowsdf.data.sdf import check_sdf
@@ -172,6 +173,24 @@ def test_equal_files_are_on_one_side_even_when_broken(tmp_path, light):
     ]
     entries = prepare(shapes, tmp_path / "out", samples=50)
     assert {e.split for e in entries if e.file in ("a.glb", "b.glb")} == {"train"}
+
+
+def test_how_a_stage_handles_what_it_reads_is_part_of_its_key(monkeypatch):
+    entry = Entry(0, "u", "cup", "CC0-1.0", True, "test", "f", "0" * 64, "train", {"views": Stage("done", key="v")})
+
+    def keys() -> dict[str, str]:
+        fingerprint.source_fingerprint.cache_clear()
+        return stages.stage_keys(entry, "exact", 100) | {"features": stages.features_key(entry)}
+
+    first, read = keys(), fingerprint._read
+    for file in ("stages.py", "artefacts.py", "files.py"):
+        monkeypatch.setattr(fingerprint, "_read", lambda p, f=file: ("x", []) if p.name == f else read(p))
+        assert all(key != first[name] for name, key in keys().items())
+    monkeypatch.setattr(fingerprint, "_read", lambda p: ("x", []) if p.name == "views.py" else read(p))
+    changed = keys()
+    monkeypatch.undo()
+    fingerprint.source_fingerprint.cache_clear()
+    assert [name for name in first if changed[name] != first[name]] == ["views"]
 
 
 def test_an_unknown_backend_stops_before_any_work(tmp_path, light, monkeypatch):

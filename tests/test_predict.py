@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 
 from flowsdf import predict
-from flowsdf.data import encoders, images
+from flowsdf.data import encoders, images, stages
 from flowsdf.data.artefacts import artefact
 from flowsdf.data.faults import Failed
 from flowsdf.data.files import write_arrays
-from flowsdf.data.manifest import Entry, Stage, write_manifest
+from flowsdf.data.manifest import Entry, Stage, with_stage, write_manifest
 from flowsdf.data.mesh_io import read_mesh
-from flowsdf.data.stages import key_of
-from flowsdf.fingerprint import source_fingerprint
+from flowsdf.data.stages import features_key
 from flowsdf.studies import export
 from flowsdf.studies.network_benchmarks import stand_in
 from flowsdf.train import checkpoint
@@ -267,11 +266,11 @@ def test_a_model_is_stored_in_half_and_used_in_single_precision(tmp_path, shippe
 def run(tmp_path, shipped, monkeypatch):
     """A finished run of two shapes, features and codes: what the export reads."""
     monkeypatch.setenv("ENCODER", str(encoders.SHIPPED))
-    source, random = source_fingerprint("flowsdf.data.features"), np.random.default_rng(0)
+    random = np.random.default_rng(0)
     done = {stage: Stage("done", key=f"{stage} key") for stage in ("watertight", "sdf", "views")}
-    done["features"] = Stage("done", key=key_of("views key", encoders.encoder_hash(), source))
     facts = {"category": "cup", "licence": "CC0-1.0", "redistributable": True, "source": "test", "split": "train"}
     entries = [Entry(index=i, uid=f"u{i}", file="f", sha256=f"{i}", stages=done, **facts) for i in range(2)]
+    entries = [with_stage(entry, "features", Stage("done", key=features_key(entry))) for entry in entries]
     write_manifest(tmp_path / "00_data" / "manifest.json", entries)
     for entry in entries:
         numbers = random.normal(size=(12, 192)).astype(np.float32)
@@ -290,7 +289,7 @@ def test_export_ships_a_finished_run(run, monkeypatch) -> None:
     assert model.facts["shapes"] == 2 and model.facts["heads"] == 4 and model.facts["decoder_fit"] == "abc"
     assert model.facts["encoder_hash"] == encoders.encoder_hash() and -1 <= model.facts["recall_cosine"] <= 1
     assert str(run) not in (run / "shipped" / export.FILE).with_suffix(".json").read_text()
-    monkeypatch.setattr(export, "encoder_hash", lambda: "0" * 64)
+    monkeypatch.setattr(stages, "encoder_key", lambda: "0" * 64)
     with pytest.raises(Failed, match="of another encoder"):
         export.main(run, run / "shipped")
     (run / "11_deepsdf" / "all.json").unlink()

@@ -129,6 +129,10 @@ def test_compare_counts_what_agrees(where: Places) -> None:
     (where.root / "params" / "tolerances.yaml").write_text("area: 0.5\n")
     assert [row.metric for row in compare(where) if not row.agrees] == ["gone"]
     said = toy_report.run(where.root, "publish", "--compare").stdout
+    (where.root / "params" / "tolerances.yaml").write_text("area: wide\n")
+    with pytest.raises(Failed, match=r"params/tolerances.yaml: area: expected a number, got a text"):
+        compare(where)
+    (where.root / "params" / "tolerances.yaml").write_text("area: 0.5\n")
     assert said.splitlines() == [
         f"{len(compare(where)) - 1} of {len(compare(where))} numbers agree with the published ones",
         "  00_first gone: None here, 1.0 published",

@@ -78,6 +78,8 @@ def test_a_listing_is_used_whole(tmp_path):
         ("file\nC:\\x.glb\n", "outside the folder"),
         ("file\na\0.glb\n", "outside the folder"),
         ("file\nlink/x.glb\n", "outside the folder"),
+        ("file\nFOLDER/good_000.glb\n", "outside the folder"),
+        (f"file\n{'x' * 5000}.glb\n", "not there: 'xxx"),
         ("file\ngood_000.glb\ngood_000.glb\n", "listed twice"),
         ("file\ngood_000.glb\nGOOD_000.glb\n", "differ only in case"),
         ("file\nabsent.glb\n", "not there: 'absent.glb'"),
@@ -96,7 +98,7 @@ def test_a_wrong_listing_stops_before_anything_is_read(tmp_path, text, reason):
     (folder / "link").symlink_to(tmp_path)
     write_good(folder, 1)
     with pytest.raises(Failed) as failed:
-        listed(folder, text)
+        listed(folder, text.replace("FOLDER", str(folder)))
     assert reason in str(failed.value) and "\n" not in str(failed.value)
 
 

@@ -22,6 +22,12 @@ def encoder_hash() -> str:
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
+def encoder_key() -> str:
+    """A hash of the weights of the encoder in force and of its settings, which the same weights may be read with."""
+    settings = encoder_in_force()[0] / "config.json"
+    return hashlib.sha256(encoder_hash().encode() + (settings.read_bytes() if settings.is_file() else b"")).hexdigest()
+
+
 def _cached(name: str) -> Path | None:
     """The folder of the Hugging Face cache that holds a model's newest snapshot."""
     home = Path(os.path.expanduser(os.environ.get("HF_HOME") or "~/.cache/huggingface"))  # noqa: PTH111 - may have no home

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
@@ -14,6 +15,7 @@ from flowsdf.data.encoders import encoder_hash, encoder_in_force
 from flowsdf.data.faults import Failed
 
 transformers_logging.disable_progress_bar()  # of loading a few megabytes, which would stand on a chapter's page
+FILES = ("config.json", "model.safetensors")  # of an encoder's folder
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -26,12 +28,21 @@ class Encoder(NamedTuple):
 
 
 def load_encoder() -> Encoder:
-    """The encoder in force (``encoders.encoder_in_force``); Failed where its folder lacks a model."""
+    """The encoder in force (``encoders.encoder_in_force``); Failed where its folder does not hold a whole one."""
     folder, name = encoder_in_force()
-    missing = [file for file in ("config.json", "model.safetensors") if not (folder / file).is_file()]
+    missing = [file for file in FILES if not (folder / file).is_file()]
     if missing:
         raise Failed(f"encoder {folder}: no {missing[0]} there; set ENCODER to a folder saved by transformers")
-    model = Dinov2Model.from_pretrained(folder, local_files_only=True, torch_dtype=torch.float32)
+    try:
+        loaded: tuple[Dinov2Model, dict] = Dinov2Model.from_pretrained(
+            folder, local_files_only=True, torch_dtype=torch.float32, output_loading_info=True
+        )
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Failed(f"encoder {folder}: not readable by transformers ({reason}); save it there again") from None
+    model, found = loaded
+    if lost := sorted(found["missing_keys"]):  # which transformers would draw at random
+        raise Failed(f"encoder {folder}: {FILES[1]} lacks {len(lost)} tensors, as {lost[0]}; save it there again")
     return Encoder(model.eval().requires_grad_(False), name, encoder_hash())
 
 

@@ -82,8 +82,8 @@ def _primitive(document: Document, primitive: dict) -> Mesh:
     order = np.arange(len(vertices))
     if "indices" in primitive:
         order = document.accessor(primitive["indices"])
-        if order.size != len(order) or order.dtype.kind == "f":
-            raise Rejected("malformed", "a primitive's indices are not single whole numbers")
+        if order.size != len(order) or order.dtype.kind != "u":
+            raise Rejected("malformed", "a primitive's indices are not single whole numbers without a sign")
         order = order.astype(np.int64).ravel()
     if len(order) and order.max() >= len(vertices):
         raise Rejected("index", f"a face uses vertex {order.max():,} of {len(vertices):,}")

@@ -46,6 +46,8 @@ class Document:
     def _sparse(self, accessor: dict, values: np.ndarray) -> np.ndarray:
         sparse = accessor["sparse"]
         where = self._values(sparse["indices"], sparse["count"], "SCALAR").ravel()
+        if where.dtype.kind != "u":
+            raise Rejected("malformed", "a sparse accessor's indices are not whole numbers without a sign")
         if len(where) and where.max() >= len(values):
             raise Rejected("sparse", f"a sparse accessor sets element {where.max():,} of {len(values):,}")
         replaced = {**sparse["values"], "componentType": accessor["componentType"]}

@@ -55,6 +55,8 @@ def read_photograph(path: Path) -> UInt8[np.ndarray, "224 224 3"]:
         raise Failed(f"{name}: its content is not PNG, JPEG or WebP: save it as one of these") from None
     except Blank:
         raise Failed(f"{name}: blank, every pixel is the same: give an image that shows the object") from None
+    except PermissionError:
+        raise Failed(f"{name}: may not be read: check its permissions") from None
     except Exception:  # a decoder may stumble over hostile bytes in any way
         raise Failed(f"{name}: truncated or damaged: save or fetch it again") from None
 

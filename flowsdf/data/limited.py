@@ -20,10 +20,11 @@ from pathlib import Path
 import numpy as np
 
 from flowsdf.conventions import Mesh
-from flowsdf.data.faults import Rejected
+from flowsdf.data.faults import Failed, Rejected
 
 MEMORY = 2 * 2**30  # bytes of address space
 SECONDS = 120  # of processor time, and of the clock
+NO_ROOM = 3  # the exit status where what was read cannot be written
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 _REFUSED = ("socket.", "subprocess.", "os.exec", "os.fork", "os.posix_spawn", "os.system")
@@ -31,11 +32,16 @@ _lock = threading.Lock()
 
 
 def read_limited(path: Path, root: Path) -> Mesh:
-    """``read_mesh`` in a fresh process of at most 2 GiB and 120 s that opens no connection; raises Rejected."""
+    """``read_mesh`` in a fresh process of at most 2 GiB and 120 s that opens no connection; raises Rejected.
+
+    Failed where its temporary folder has no room, which is no fault of the mesh.
+    """
     with tempfile.TemporaryDirectory(prefix="mesh-") as folder:
         status = _asked(json.dumps([str(Path(path).absolute()), str(Path(root).absolute()), folder]))
         if status in (-signal.SIGALRM, -signal.SIGXCPU):
             raise Rejected("timeout", f"reading took more than {SECONDS} s")
+        if status == NO_ROOM:
+            raise Failed(f"{folder}: no room for temporary files: free some, or set TMPDIR to another folder")
         answer = Path(folder, "answer.json")
         if status != 0 or not answer.exists():
             raise Rejected("crashed", f"the reading process ended with status {status}")
@@ -81,20 +87,28 @@ def _serve() -> None:
 
 
 def _read(read_mesh, path: str, root: str, folder: str) -> None:
-    """The child's whole life; every end other than by a signal leaves ``answer.json``: null, or code and reason."""
+    """The child's whole life; other than by a signal or for want of room it ends with ``answer.json``.
+
+    That holds null, or the code and the reason of the mesh's fault.
+    """
     os.chdir(folder)
     _limit()
+    mesh, fault = None, None
     try:
-        mesh, fault = read_mesh(Path(path), Path(root)), None
-        np.save("vertices.npy", mesh.vertices)
-        np.save("faces.npy", mesh.faces)
+        mesh = read_mesh(Path(path), Path(root))
     except Rejected as rejected:
         fault = rejected.code, rejected.reason
     except MemoryError:
         fault = "too_large", f"reading needs more than {MEMORY / 2**30:.0f} GiB"
     except Exception as error:  # whatever a broken file makes a parser raise
         fault = "malformed", f"{type(error).__name__}: {str(error)[:200]}"
-    Path("answer.json").write_text(json.dumps(fault))
+    try:
+        if mesh:
+            np.save("vertices.npy", mesh.vertices)
+            np.save("faces.npy", mesh.faces)
+        Path("answer.json").write_text(json.dumps(fault))
+    except OSError:
+        os._exit(NO_ROOM)
     os._exit(0)
 
 

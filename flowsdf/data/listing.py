@@ -25,7 +25,7 @@ def read_listing(folder: Path) -> dict[str, dict[str, str]]:
     _fail_if(path, "rows of another width than the header", [line[0] for line in lines if len(line) != len(header)])
     rows = [dict(zip(header, line, strict=True)) for line in lines]
     _check_names(path, [row["file"] for row in rows])
-    _fail_if(path, "files that are not there", [row["file"] for row in rows if not (folder / row["file"]).exists()])
+    _fail_if(path, "files that are not there", [row["file"] for row in rows if not _exists(folder / row["file"])])
     _fail_if(path, "files that differ from their sha256", [row["file"] for row in rows if _altered(folder, row)])
     licence = "licence" if "licence" in header else "license"
     return {PurePosixPath(row["file"]).as_posix(): {**row, "licence": row.get(licence, "")} for row in rows}
@@ -50,7 +50,16 @@ def _check_names(path: Path, names: list[str]) -> None:
 def _escapes(folder: Path, name: str) -> bool:
     if not name or "\0" in name or "\\" in name or PureWindowsPath(name).drive or ".." in PurePosixPath(name).parts:
         return True
+    if PurePosixPath(name).is_absolute():
+        return True
     return not (folder / name).resolve().is_relative_to(folder.resolve())
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than a system allows
+        return False
 
 
 def _altered(folder: Path, row: dict[str, str]) -> bool:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from flowsdf.data.artefacts import artefact, read_images, read_mesh_artefact
-from flowsdf.data.encoders import encoder_hash
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.files import write_arrays, write_whole
@@ -24,8 +23,7 @@ from flowsdf.data.manifest import (
     write_manifest,
 )
 from flowsdf.data.sources import RawShape
-from flowsdf.data.stages import Job, beside, finished, key_of, prepare_shape, sdf_backend, stage_keys
-from flowsdf.fingerprint import source_fingerprint
+from flowsdf.data.stages import Job, beside, features_key, finished, prepare_shape, sdf_backend, stage_keys
 from flowsdf.geometry.mesh import sample_surface
 
 DUPLICATE_POINTS = 2048  # per surface, for near-duplicates
@@ -86,8 +84,7 @@ def add_features(entries: Sequence[Entry], folder: Path, *, progress: Callable =
     """The class token of every view of every usable shape, by the encoder in force; what is there already is kept."""
     from flowsdf.data.features import encode, load_encoder
 
-    source, weights = source_fingerprint("flowsdf.data.features"), encoder_hash()
-    keys = {e.index: key_of(e.stages["views"].key, weights, source) for e in entries if usable(e)}
+    keys = {entry.index: features_key(entry) for entry in entries if usable(entry)}
     stale = [e for e in entries if e.index in keys and not _has_features(e, folder, keys[e.index])]
     encoder, entries = load_encoder() if stale else None, list(entries)
     for entry in stale:  # what is about to be overwritten must not count as done if this is interrupted

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from flowsdf.data.artefacts import artefact, read_mesh_artefact
+from flowsdf.data.encoders import encoder_key
 from flowsdf.data.faults import Failed, Rejected
 from flowsdf.data.files import sha256_of, write_arrays
 from flowsdf.data.limited import read_limited
@@ -19,6 +20,7 @@ from flowsdf.fingerprint import source_fingerprint
 from flowsdf.geometry.mesh import normalise
 
 BACKENDS = ("exact", "mesh_to_sdf")
+HANDLING = ("flowsdf.data.stages", "flowsdf.data.artefacts", "flowsdf.data.files")  # between what is read and written
 TRIED_AGAIN = ("timeout", "crashed", "killed_worker", "unforeseen")  # what a busy machine may have done, not the file
 
 
@@ -56,14 +58,23 @@ def stage_keys(entry: Entry, backend: str, samples: int, *, others: str = "") ->
 
     ``others`` is the hash of further files that the mesh may be made of.
     """
-    closing = key_of(entry.sha256 + others, source_fingerprint("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
+    closing = key_of(entry.sha256 + others, _source("flowsdf.geometry.watertight", "flowsdf.data.mesh_io"))
     modules = ["flowsdf.data.sdf", *(["flowsdf.data.reference_sdf"] if backend != "exact" else [])]
     shaders = [sha256_of(Path(__file__).with_name(name)) for name in ("mesh.vert", "mesh.frag")]
     return {
         "watertight": closing,
-        "sdf": key_of(closing, backend, str(samples), source_fingerprint(*modules)),
-        "views": key_of(closing, source_fingerprint("flowsdf.data.views"), *shaders),
+        "sdf": key_of(closing, backend, str(samples), _source(*modules)),
+        "views": key_of(closing, _source("flowsdf.data.views"), *shaders),
     }
+
+
+def features_key(entry: Entry) -> str:
+    """A hash that changes with the views of a shape, the encoder in force and the source that asks it."""
+    return key_of(entry.stages["views"].key, encoder_key(), _source("flowsdf.data.features"))
+
+
+def _source(*modules: str) -> str:
+    return source_fingerprint(*modules, alone=HANDLING)
 
 
 def prepare_shape(job: Job) -> dict[str, Stage]:

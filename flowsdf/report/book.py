@@ -3,6 +3,7 @@
 python -m flowsdf.report.book --profile laptop --data procedural
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -44,21 +45,28 @@ def build(where: Places) -> list[str]:
     """Bring the book up to date; what is wrong with the results it shows, one line each."""
     results = choose_results(where)
     stamp, key = where.html / ".key", content_key(where, results)
-    if not (stamp.exists() and stamp.read_text() == key):
-        from flowsdf.report.front import write_sources  # only now: they read every page
-        from flowsdf.report.readme import write_readme
-
-        source = where.reports / ".book"
-        shutil.rmtree(source, ignore_errors=True)
-        (source / "_static").mkdir(parents=True)
-        copy_static(source / "_static")
-        write_sources(where, results, source)
-        if results == where.reports:
-            write_readme(where, results)
-        render(source, where.html)
-        stamp.write_text(key)
+    where.reports.mkdir(parents=True, exist_ok=True)
+    with open(where.reports / ".book.lock", "w") as hold:
+        fcntl.flock(hold, fcntl.LOCK_EX)  # waits while another process makes the same book
+        if not (stamp.exists() and stamp.read_text() == key):
+            _make(where, results)
+            stamp.write_text(key)
     print(f"book: {where.html / 'index.html'}")
     return problems(where, results)
+
+
+def _make(where: Places, results: Path) -> None:
+    from flowsdf.report.front import write_sources  # only now: they read every page
+    from flowsdf.report.readme import write_readme
+
+    source = where.reports / ".book"
+    shutil.rmtree(source, ignore_errors=True)
+    (source / "_static").mkdir(parents=True)
+    copy_static(source / "_static")
+    write_sources(where, results, source)
+    if results == where.reports:
+        write_readme(where, results)
+    render(source, where.html)
 
 
 def copy_static(target: Path) -> None:

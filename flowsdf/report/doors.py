@@ -2,12 +2,13 @@
 
 import argparse
 import errno
+import shutil
 import sys
 from collections.abc import Callable
 
 from flowsdf.data.faults import Failed
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
 
 
 def run_parser(description: str) -> argparse.ArgumentParser:
@@ -19,11 +20,14 @@ def run_parser(description: str) -> argparse.ArgumentParser:
 
 
 def leave(main: Callable[[], int | None]) -> None:
-    """End the process with what ``main`` returns; 1 and one line when it Failed, or the disk did."""
+    """End the process with what ``main`` returns; 1 and one line when it Failed, or the disk did, 130 on Ctrl-C."""
     try:
         sys.exit(main())
+    except KeyboardInterrupt:
+        print("stopped by SIGINT; what was finished is kept", file=sys.stderr)
+        sys.exit(130)
     except (Failed, OSError) as failure:
-        if isinstance(failure, OSError) and failure.errno not in DISK:
+        if isinstance(failure, OSError) and failure.errno not in DISK and not isinstance(failure, shutil.Error):
             raise
         print(f"FAILED: {told(failure)}", file=sys.stderr)
         sys.exit(1)
@@ -33,4 +37,7 @@ def told(failure: Failed | OSError) -> str:
     """What went wrong, in a line."""
     if isinstance(failure, Failed):
         return str(failure)
-    return f"{failure.filename or 'a file'}: {failure.strerror or failure}; what was finished is kept"
+    file, reason = failure.filename2 or failure.filename or "a file", failure.strerror or failure
+    if isinstance(failure, shutil.Error):  # of a folder that was copied: (from, to, why) of each file
+        _, file, reason = failure.args[0][0]
+    return f"{file}: {reason}; what was finished is kept"

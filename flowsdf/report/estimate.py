@@ -1,4 +1,4 @@
-"""Say before a report how long it will take and how much disk it needs, from what earlier runs measured.
+"""Say before a report how long it will take and how much disk it needs, and check its parameter files.
 
 python -m flowsdf.report.estimate --profile laptop --data procedural
 """
@@ -7,8 +7,19 @@ import shutil
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
-from flowsdf.report.parameters import load_yaml
-from flowsdf.report.places import NAMED_SOURCES, Places, places
+from flowsdf.report.parameters import load_values, load_yaml, parameters
+from flowsdf.report.places import NAMED_SOURCES, Places, chapters, places
+
+
+def check_parameters(where: Places) -> None:
+    """Failed on a fault in any file of the profile, or on a file that no chapter reads, before anything is computed."""
+    known = [f"{name}.yaml" for name in ("common", "sweep", *chapters(where.root))]
+    for path in sorted((where.root / "params" / where.profile).iterdir()):
+        if path.name not in known and not path.name.startswith("."):
+            raise Failed(f"params/{where.profile}/{path.name}: read by nothing; a chapter reads {known[2]}: rename it")
+        load_values(path)
+    for chapter in chapters(where.root):
+        parameters(where, chapter)
 
 
 def estimate(where: Places) -> str:
@@ -29,7 +40,9 @@ def main() -> int:
     """The command line."""
     parser = run_parser("How long a report takes, and how much disk it needs.")
     ask = parser.parse_args()
-    print(estimate(places(ask.profile, ask.data)), flush=True)
+    where = places(ask.profile, ask.data)
+    check_parameters(where)
+    print(estimate(where), flush=True)
     return 0
 
 

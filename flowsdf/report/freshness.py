@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from flowsdf.data.encoders import encoder_hash
+from flowsdf.data.encoders import encoder_key
 from flowsdf.report.places import NAMED_SOURCES, Places
 
 APART = ("flowsdf/report/", "flowsdf/data/executor")  # read results, or say where tasks run
@@ -86,7 +86,10 @@ def listing(folder: Path) -> str:
 
 
 def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]) -> dict[str, Any]:
-    """Everything a chapter's result depends on, each by hash; `after` names chapters, or files of the repository."""
+    """Everything a chapter's result depends on, each by hash; `after` names chapters, or files of the repository.
+
+    Of a file that is a notebook, what it imports counts too.
+    """
     source = where.notebook(chapter).read_text(encoding="utf-8")
     files = [name for name in after if (where.root / name).is_file()]
     library = sources(where.root, source)
@@ -98,10 +101,15 @@ def inputs(where: Places, chapter: str, values: dict[str, Any], after: list[str]
         "measures": digest_json({name: key for name, key in library.items() if not name.startswith(APART)}),
         "data": where.data if where.data in NAMED_SOURCES else listing(where.data_folder),
         "switches": {name: os.environ.get(name, "") for name in SWITCHES},
-        "encoder": encoder_hash(),
-        "files": {name: digest((where.root / name).read_bytes()) for name in files},
+        "encoder": encoder_key(),
+        "files": {name: _file_mark(where.root, name) for name in files},
         "after": {name: result_mark(where.reports / name) for name in after if name not in files},
     }
+
+
+def _file_mark(root: Path, name: str) -> str:
+    content = (root / name).read_bytes()
+    return digest(content + (digest_json(sources(root, content.decode())).encode() if name.endswith(".py") else b""))
 
 
 def result_mark(folder: Path) -> str:

@@ -1,8 +1,8 @@
 """Parameter files, read strictly and held against the notebook's own parameters cell before anything runs."""
 
 import ast
-import math
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,14 @@ def declared(notebook: Path) -> dict[str, Any]:
     return found
 
 
+def load_values(path: Path) -> dict[str, Any]:
+    """The lines `name: value` of a file, none where there is no file; Failed on other content."""
+    values = load_yaml(path) or {} if path.exists() else {}
+    if not isinstance(values, dict):
+        raise Failed(f"{path.name}: expected lines `name: value`")
+    return values
+
+
 def kind(value: Any) -> str:
     """The type of a parameter in words."""
     if isinstance(value, bool):
@@ -101,23 +109,22 @@ def check(where: str, name: str, value: Any, default: Any) -> None:
         hint = "; in YAML write 1.0e-4, not 1e-4" if isinstance(value, str) and isinstance(default, float) else ""
         raise Failed(f"{where}: {name}: expected {kind(default)}, got {kind(value)} ({value!r}){hint}")
     for number in value if isinstance(value, list) else [value]:
-        if isinstance(number, (int, float)) and not (math.isfinite(number) and number >= 0):
-            raise Failed(f"{where}: {name}: expected a finite number of at least zero, got {number}")
+        if isinstance(number, (int, float)) and not 0 <= number <= sys.float_info.max:
+            got = f"{number:.3g}" if isinstance(number, float) else f"{str(number)[:20]}"
+            raise Failed(f"{where}: {name}: expected a finite number of at least zero, got {got}")
 
 
-def parameters(where: Places, chapter: str) -> dict[str, Any]:
-    """What the run's parameter files set for a chapter, on top of its defaults; Failed names every fault."""
+def parameters(where: Places, chapter: str, *more: str) -> dict[str, Any]:
+    """What the run's parameter files set for a chapter, and then ``more`` of them; Failed names every fault."""
     defaults = declared(where.notebook(chapter))
     values = {name: value for name, value in defaults.items() if name not in PLACES}
     folder = where.root / "params" / where.profile
     everywhere = where.notebook(chapter).parent.glob("*.py")
-    for path, notebooks in ((folder / "common.yaml", everywhere), (folder / f"{chapter}.yaml", [])):
-        label = f"params/{where.profile}/{path.name}"
-        given = load_yaml(path) if path.exists() else {}
-        if not isinstance(given or {}, dict):
-            raise Failed(f"{label}: expected lines `name: value`")
-        allowed = {*defaults, *(name for notebook in notebooks if given for name in declared(notebook))}
-        for name, value in (given or {}).items():
+    for file in ("common.yaml", f"{chapter}.yaml", *more):
+        label, given = f"params/{where.profile}/{file}", load_values(folder / file)
+        others = everywhere if given and file == "common.yaml" else []
+        allowed = {*defaults, *(name for notebook in others for name in declared(notebook))}
+        for name, value in given.items():
             if name not in allowed or name in ("artifacts", "report"):
                 raise Failed(f"{label}: {name}: no such parameter; {chapter} has {', '.join(values)}")
             if name in values:

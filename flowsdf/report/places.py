@@ -82,7 +82,7 @@ def places(profile: str, data: str, root: Path = ROOT, *, seed: int | None = Non
         known = data in NAMED_SOURCES or found.data_folder.is_dir()
     except (OSError, RuntimeError) as error:  # a folder that may not be entered, a user that does not exist
         raise Failed(f"DATA={data}: {error}; give procedural, objaverse or a folder of meshes") from None
-    if not known:
+    if not (known and data):  # the folder of no name would be the repository
         raise Failed(f"DATA={data}: no such folder; give procedural, objaverse or a folder of meshes")
     return found
 

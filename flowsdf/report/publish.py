@@ -15,7 +15,7 @@ from flowsdf.report.book import build, problems
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.freshness import read_json, sealed
 from flowsdf.report.ledger import changed_before
-from flowsdf.report.parameters import load_yaml
+from flowsdf.report.parameters import check, load_values
 from flowsdf.report.places import Places, chapters, places
 from flowsdf.report.readme import write_readme
 from flowsdf.report.results_table import write_results_table
@@ -121,9 +121,9 @@ def agree(ours: float | None, kept: float | None, tolerance: float | None = None
 
 def compare(where: Places) -> list[Difference]:
     """Every metric of the chapters that both runs have, ours beside the published one; seconds belong to a machine."""
-    path = where.root / "params" / "tolerances.yaml"
-    tolerances = load_yaml(path) or {} if path.exists() else {}
-    rows = []
+    tolerances, rows = load_values(where.root / "params" / "tolerances.yaml"), []
+    for name, share in tolerances.items():
+        check("params/tolerances.yaml", name, share, TOLERANCE)
     for chapter in chapters(where.root):
         ours, kept = (read_json(folder / chapter / "metrics.json") for folder in (where.reports, where.published))
         for name in sorted(n for n in {*ours, *kept} if "seconds" not in n) if ours and kept else []:

@@ -24,7 +24,7 @@ from flowsdf.data.faults import Failed, Rejected
 from flowsdf.report.doors import leave, run_parser
 from flowsdf.report.execute import execute, locked
 from flowsdf.report.freshness import digest_json, fresh, inputs, read_json
-from flowsdf.report.parameters import check, declared, load_yaml, parameters
+from flowsdf.report.parameters import parameters
 from flowsdf.report.places import Places, places
 from flowsdf.report.results import write, write_json
 from flowsdf.report.stopping import stoppable
@@ -73,14 +73,7 @@ def cells(where: Places, counts: Sequence[int], seeds: Sequence[int], *, timeout
 
 def _own_values(where: Places) -> dict[str, Any]:
     """The chapter's parameters in this profile, with what params/PROFILE/sweep.yaml makes smaller."""
-    path, defaults = where.root / "params" / where.profile / "sweep.yaml", declared(where.notebook(CHAPTER))
-    values = parameters(where, CHAPTER)
-    for name, value in (load_yaml(path) or {} if path.exists() else {}).items():
-        if name not in values:
-            raise Failed(f"params/{where.profile}/sweep.yaml: {name}: no such parameter; {CHAPTER} has {list(values)}")
-        check(f"params/{where.profile}/sweep.yaml", name, value, defaults[name])
-        values[name] = value
-    return values
+    return parameters(where, CHAPTER, "sweep.yaml")
 
 
 def run_cell(cell: Cell) -> None:

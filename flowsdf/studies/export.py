@@ -19,8 +19,7 @@ from flowsdf.data.faults import Failed
 from flowsdf.data.features import Encoder, encode, load_encoder
 from flowsdf.data.files import sha256_of
 from flowsdf.data.manifest import Entry
-from flowsdf.data.stages import key_of
-from flowsdf.fingerprint import source_fingerprint
+from flowsdf.data.stages import features_key
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies.deepsdf import restore, surface
@@ -157,6 +156,5 @@ def _check_features(entries: list[Entry], count: int) -> None:
     """Whether there are features of every latent's shape, by the encoder in force."""
     if len(entries) != count:
         raise Failed(f"{len(entries)} usable training shapes for {count} latents: make report first")
-    weights, source = encoder_hash(), source_fingerprint("flowsdf.data.features")
-    if any(key_of(e.stages["views"].key, weights, source) != e.stages["features"].key for e in entries):
+    if any(features_key(entry) != entry.stages["features"].key for entry in entries):
         raise Failed("the features are of another encoder or of older code: make report first")

@@ -39,10 +39,17 @@ def read(path: Path) -> tuple[Tensors, dict]:
     try:
         facts = json.loads(path.with_suffix(".json").read_text())
         if facts["sha256"] != _sha256(path):
-            raise Failed(f"{path} is truncated or altered: delete it and run again")
+            raise Failed(f"{path} is truncated or altered: {_again(path)}")
         return load_file(path), facts
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise Failed(f"{path} is no checkpoint of this project (safetensors beside its JSON): {error!r}") from error
+        reason = f"no checkpoint of this project, safetensors beside its JSON ({error!r})"
+        raise Failed(f"{path} is {reason}: {_again(path)}") from error
+
+
+def _again(path: Path) -> str:
+    """What to do about a broken file: a chapter's own, in artifacts/RUN/CHAPTER, is made by that chapter alone."""
+    of_chapter = path.parts[-4:-3] == ("artifacts",)
+    return f"make chapter CH={path.parent.name} FORCE=1" if of_chapter else "delete it and run again"
 
 
 def save(folder: Path, tensors: Tensors, facts: dict) -> None:

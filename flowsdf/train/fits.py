@@ -94,7 +94,10 @@ def _filed(job: Job, folder: Path) -> Job:
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{number}.pt" for number in range(len(job.data)))
     for path, part in zip(paths, job.data, strict=True):
-        torch.save(part, path)
+        try:
+            torch.save(part, path)
+        except (OSError, RuntimeError) as error:  # the latter where the disk is full
+            raise Failed(f"cannot write {path}: {error}; is the disk full?") from None
     return job._replace(data=paths)
 
 
