@@ -237,7 +237,8 @@ results.save_figure(chapter, figure, "interpolation", caption="The straight path
 # %%
 named = {"pilot": "pilot", "deepsdf_20": "few", "deepsdf_all": "all"}
 named |= {"two_rates": "two rates", "slow_latents": "one rate"}
-numbers = {f"{n}_l1_{end}": getattr(errors[run], end)() for n, run in named.items() for end in ("mean", "max")}
+numbers = {f"{name}_l1_mean": errors[run] for name, run in named.items()}
+numbers |= {f"{name}_l1_max": errors[run].max() for name, run in named.items()}
 numbers |= {f"{name}_seconds": fitted[run].facts["seconds"] for name, run in named.items()}
 numbers |= {"pilot_iou_mean": iou["pilot"], "deepsdf_20_iou_mean": iou["full"]}
 numbers |= {"deepsdf_all_iou_mean": all_scores.iou.mean(), "mean_latent_l1_mean": float(null.mean())}

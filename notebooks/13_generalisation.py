@@ -118,14 +118,15 @@ results.save_figure(chapter, figure, "rows", caption=caption, key=True)
 
 # %%
 gain = generalisation.advantage(scores, ours, "retrieval", seed=seed)
-means = scores.groupby("row")[["iou", "chamfer_l1"]].mean()
+each = {row: of.sort_values("shape") for row, of in scores.groupby("row")}
 over = gain[gain.objects == "all"].set_index("score")
 whole, nearer = over.loc["iou"], over.loc["chamfer_l1"]
 named = {"held_out": ours, "retrieval": "retrieval", "fitted_latent": "fitted latent", "mean_latent": "mean latent"}
 named |= {"oracle": "oracle", "floor": "floor", "random_shape": "random shape"}
 if len(held) > 1:
     for name, row in named.items():
-        results.record_metrics(chapter, {f"{name}_iou": means.iou[row], f"{name}_cd": means.chamfer_l1[row]})
+        of = {"iou": each[row].iou, "cd": each[row].chamfer_l1, "f_005": each[row].f_005}
+        results.record_metrics(chapter, {f"{name}_{score}": values for score, values in of.items()})
     results.record_metrics(chapter, {f"gain_on_retrieval_{name}": whole[name] for name in ("gain", "low", "high")})
     results.record_metrics(chapter, {f"cd_gain_on_retrieval_{name}": nearer[name] for name in ("gain", "low", "high")})
     results.record_metrics(chapter, {"ahead_of_retrieval": int(whole.ahead)})

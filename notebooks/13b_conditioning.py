@@ -45,6 +45,7 @@ import torch
 from flowsdf.data import artefacts, encoders
 from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.few_values import shapes_interval
+from flowsdf.evaluation.loss_curve import end_loss
 from flowsdf.geometry.camera import fibonacci_sphere
 from flowsdf.report import figures, results, score_figures
 from flowsdf.studies import conditioning, deepsdf, depth_estimate, generalisation, image_to_latent, scoring
@@ -188,7 +189,8 @@ results.save_table(chapter, scoring.summary(scores), "summary", caption=caption)
 
 # %%
 recalled = recalled_codes(predictors, given, cameras, codes, views=most, seed=seed)
-read = [(name, fitted[name].facts["loss"], *shapes_interval(own, seed=seed)) for name, own in recalled.items()]
+loss = {name: end_loss(fit.facts["curve"], decay=image_to_latent.LOSS_DECAY) for name, fit in fitted.items()}
+read = [(name, loss[name], *shapes_interval(own, seed=seed)) for name, own in recalled.items()]
 table = pd.DataFrame(read, columns=["told", "training loss", "recall cosine", "low", "high"])
 caption = f"{count} training shapes: the loss at the end, and the cosine of recalled codes to their own."
 results.save_table(chapter, table, "recall", caption=caption)

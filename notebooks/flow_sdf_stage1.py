@@ -100,7 +100,7 @@ jobs["meshes"] = fits.Job(
 )
 fitted = fits.fit_all(jobs, store=store)
 of_meshes = flow_sdf.restore(fitted.pop("meshes").tensors)
-facts = fitted["full"].facts | {"shapes": shapes, "solids_seed": seed}
+facts = fitted["full"].facts | {"shapes": shapes, "solids_seed": seed, "batch": batch, "rate": rate}
 checkpoint.write(chapter.artifacts / "cnn.safetensors", fitted["full"].tensors, facts)
 models = {name: flow_sdf.restore(fit.tensors) for name, fit in fitted.items()}
 codes = {name: flow_sdf.codes_of(model, seen.images, seed=seed) for name, model in models.items()}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from flowsdf.evaluation import collapse
+from flowsdf.evaluation.detectors import OPEN
 
 SHAPES, NUMBERS = 40, 2000
 OWN = np.arange(SHAPES)
@@ -48,6 +49,23 @@ def test_the_ranking_calls_scatter_about_the_mean_collapsed_and_the_kind_does_no
     assert collapse.kind(scatter, cloud, OWN) == "scatter"
     assert collapse.kind(answers["truth"][0], cloud, OWN) == "recall"
     assert collapse.kind(answers["another's"][0], cloud, OWN) == "scatter"
+
+
+def test_answers_that_are_more_often_right_than_chance_hardly_follow(cloud: np.ndarray) -> None:
+    random, mean = np.random.default_rng(5), cloud.mean(0)
+    wrong = np.roll(OWN, 1)
+    for right, word in ((0, "scatter"), (1, "scatter"), (10, "hardly follows"), (30, "follows")):
+        chosen = np.where(right > OWN, OWN, wrong)
+        answers = mean + 0.5 * (cloud[chosen] - mean) + 0.01 * random.standard_normal(cloud.shape)
+        assert collapse.kind(answers, cloud, OWN) == word
+        assert (word in collapse.ASTRAY) == (right < 20)
+
+
+def test_few_answers_decide_nothing_about_collapse(cloud: np.ndarray) -> None:
+    constant = np.repeat(cloud.mean(0, keepdims=True), SHAPES, axis=0)
+    assert collapse.collapse(constant, cloud, OWN)["collapsed"] == 1
+    few = slice(collapse.FEWEST - 1)
+    assert collapse.collapse(constant[few], cloud, OWN[few])["collapsed"] == OPEN
 
 
 def test_answers_near_nothing_have_not_collapsed(cloud: np.ndarray) -> None:

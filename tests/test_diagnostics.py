@@ -145,6 +145,32 @@ def test_set_scores_equal_loops():
     np.testing.assert_allclose(generative.memorisation(gr, rr), ratio)
 
 
+def test_the_intervals_of_set_scores_hold_the_mean_of_many_sets():
+    random, count = np.random.default_rng(0), 24
+
+    def told(shift: float):
+        sets = [random.normal(size=(count, 6)) + shift, random.normal(size=(count, 6))]
+        of = lambda a, b: np.square(a[:, None] - b[None]).sum(-1)  # noqa: E731
+        return generative.generative_scores(of(sets[0], sets[0]), of(*sets), of(sets[1], sets[1]))
+
+    for shift in (0.0, 1.0):
+        tables = [told(shift) for _ in range(60)]
+        for name in ("mmd", "cov", "1-nna"):
+            found = [table["mean"][name] for table in tables]
+            mean, four = np.mean(found), 4 * np.std(found)
+            held = np.mean([table["low"][name] <= mean <= table["high"][name] for table in tables])
+            assert held >= 0.9
+            assert 0.8 < np.mean([table["high"][name] - table["low"][name] for table in tables]) / four < 2.5
+
+
+def test_a_share_that_never_varies_has_an_interval_all_the_same():
+    far = np.full((6, 6), 9.0)
+    near = np.ones((6, 6)) - np.eye(6)
+    table = generative.generative_scores(near, far, near)
+    assert table["mean"]["1-nna"] == table["high"]["1-nna"] == 1 and 0.7 < table["low"]["1-nna"] < 0.8
+    assert np.isnan(generative.generative_scores(near[:1, :1], far[:1], near)["low"]).all()
+
+
 def test_a_copier_and_a_collapsed_generator_are_seen():
     reference = clouds(12, 3)
     rr = generative.pairwise_chamfer(reference, reference)

@@ -47,6 +47,24 @@ def test_what_was_gathered_is_judged(where: Places) -> None:
     assert judged["verdict"] == "not reproduced" and judged["measured"] == "3.571 (3.142 to 4)"
 
 
+def test_what_is_kept_shape_by_shape_is_judged_over_seeds_and_shapes(where: Places) -> None:
+    claims = where.root / "params" / "claims.yaml"
+    claims.write_text(
+        "- {id: T1, chapter: 00_first, source: test, type: ordering, statement: s, metric: [length, area],"
+        " reported: [], test: ordering, scale: any, declared: 2026-01-01T00:00:00Z}"
+    )
+    (claim,) = load_claims(where.root)
+    folders = [where.reports, *(where._replace(seed=seed).reports for seed in (1, 2))]
+    for folder in folders:
+        write_json(folder / "00_first" / "by_shape.json", {"length": [1.0, 2.0, 3.0], "area": [2.0, 3.0, 5.0]})
+    assert "2 against 3.3333, as claimed in 1 of 1 run" in row(claim, where.reports)["reason"]
+    kept = json.loads(gather(where, "00_first", [1, 2]).read_text())
+    assert kept["by_shape"] == {"length": [[1.0, 2.0, 3.0]] * 2, "area": [[2.0, 3.0, 5.0]] * 2}
+    assert "2 against 3.3333, as claimed in 2 of 2 runs" in row(claim, where.reports)["reason"]
+    write_json(folders[2] / "00_first" / "by_shape.json", {"length": [1.0], "area": [2.0]})
+    assert json.loads(gather(where, "00_first", [1, 2]).read_text())["by_shape"] == {}
+
+
 def test_evidence_of_other_code_does_not_count(where: Places) -> None:
     gather(where, "00_first", [1, 2])
     path = where.reports / "00_first" / "run.json"

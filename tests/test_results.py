@@ -24,7 +24,9 @@ InteractiveShell.instance()
 @pytest.fixture
 def chapter(tmp_path: Path) -> Chapter:
     where = Places(tmp_path, "smoke", "procedural")
-    return Chapter("00_toy", where, tmp_path / "a" / "00_toy", tmp_path / "r", {"rate": 0.5}, {}, [], [], time.time())
+    return Chapter(
+        "00_toy", where, tmp_path / "a" / "00_toy", tmp_path / "r", {"rate": 0.5}, {}, [], [], time.time(), {}
+    )
 
 
 def triangle() -> Mesh:
@@ -41,6 +43,16 @@ def test_metrics_keep_their_kind(chapter: Chapter) -> None:
     results.record_metrics(chapter, {"count": np.int64(3), "loss": np.float32(0.5), "ok": np.bool_(True) + 0})
     assert chapter.metrics == {"count": 3, "loss": 0.5, "ok": 1}
     assert isinstance(chapter.metrics["count"], int)
+
+
+def test_a_metric_of_every_shape_is_kept_as_its_mean_and_shape_by_shape(chapter: Chapter) -> None:
+    results.record_metrics(chapter, {"loss": 0.5, "iou": np.array([0.5, 1.0], np.float32)})
+    results.finish(chapter)
+    kept = {name: json.loads((chapter.report / f"{name}.json").read_text()) for name in ("metrics", "by_shape", "run")}
+    assert kept["metrics"] == {"loss": 0.5, "iou": 0.75} and kept["by_shape"] == {"iou": [0.5, 1.0]}
+    assert "by_shape.json" in kept["run"]["files"]
+    with pytest.raises(Failed, match="metric iou is nan"):
+        results.record_metrics(chapter, {"iou": np.array([0.5, np.nan])})
 
 
 def test_prose_without_a_metric_fails(chapter: Chapter) -> None:

@@ -72,6 +72,13 @@ THREE = {"metric": ["x", "y", "z"], "reported": [1.0, 1.0, 1.0]}
         ({"x": NEAR_ONE}, FIVE._replace(data="procedural"), {}, "partial"),
         ({"x": NEAR_ONE}, FIVE._replace(encoder="small"), {}, "partial"),
         ({"x": NEAR_ONE}, FIVE._replace(encoder=""), {}, "reproduced"),
+        # a bound: all runs on one side of it, or the interval of their mean
+        ({"x": [1.1, 1.2, 1.3, 1.1, 1.2]}, FIVE, {"relation": [">"]}, "reproduced"),
+        ({"x": [1.05, 1.02, 1.04, 1.03, 0.999]}, FIVE, {"relation": [">"]}, "reproduced"),
+        ({"x": [1.1, 0.97, 1.04, 0.98, 1.02]}, FIVE, {"relation": [">"]}, "inconclusive"),
+        ({"x": [0.95, 0.98, 0.96, 0.97, 1.001]}, FIVE, {"relation": [">"]}, "not reproduced"),
+        ({"x": [0.9, 0.8, 0.9, 0.8, 0.9]}, FIVE, {"relation": [">"]}, "not reproduced"),
+        ({"x": 0.9}, THESIS, {"relation": [">"], "over": "shapes"}, "not reproduced"),
         # over shapes: one run is enough
         ({"x": 1.2}, THESIS, {"over": "shapes"}, "reproduced"),
         ({"x": 1.001}, THESIS, {"over": "shapes", "digits": [2]}, "reproduced-exact"),
@@ -119,6 +126,26 @@ LOW, HIGH = [1.0, 1.1, 0.9, 1.05, 0.95], [2.0, 1.9, 2.2, 2.1, 1.8]
 )
 def test_orderings(a, b, run, changes, expected):
     assert verdict({"a": a, "b": b}, run, **(ORDER | changes)).name == expected
+
+
+@pytest.mark.parametrize(
+    ("c", "d", "expected"), [(HIGH, LOW, "reproduced"), (LOW, HIGH, "partial"), (LOW, LOW, "inconclusive")]
+)
+def test_an_ordering_by_several_measures_has_parts(c, d, expected):
+    of = ORDER | {"metric": ["a", "b", "c", "d"], "relation": ["<", ">"]}
+    assert verdict({"a": LOW, "b": HIGH, "c": c, "d": d}, FIVE, **of).name == expected
+
+
+def test_seeds_that_share_few_shapes_decide_no_ordering_that_does_not_hold():
+    random, wrong = np.random.default_rng(0), {"by seed": 0, "by seed and shape": 0}
+    for _ in range(100):  # the same 15 shapes in every seed, whose true differences have the mean zero
+        differences = (
+            0.6 * random.normal(size=15) + 0.1 * random.normal(size=(5, 1)) + 0.1 * random.normal(size=(5, 15))
+        )
+        for name, of in (("by seed", differences.mean(1)), ("by seed and shape", differences)):
+            values = {"a": of.tolist(), "b": (0 * of).tolist()}
+            wrong[name] += verdict(values, FIVE, **ORDER).name != "inconclusive"
+    assert wrong["by seed"] > 25 and wrong["by seed and shape"] <= 5
 
 
 @pytest.mark.parametrize(

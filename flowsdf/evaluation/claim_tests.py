@@ -11,7 +11,7 @@ from scipy import stats
 from flowsdf.evaluation import intervals
 from flowsdf.evaluation.claims import Claim, sign
 from flowsdf.evaluation.detectors import OPEN
-from flowsdf.evaluation.few_values import seeds_interval
+from flowsdf.evaluation.few_values import seeds_interval, student_interval
 
 EXACT, REPRODUCED, PARTIAL = "reproduced-exact", "reproduced", "partial"
 NOT_REPRODUCED, INCONCLUSIVE = "not reproduced", "inconclusive"
@@ -35,10 +35,15 @@ def numbers(claim: Claim, names: Sequence[str], values: list[np.ndarray], report
     return _together([name for name, _ in found]), reason
 
 
-def ordering(claim: Claim, a: np.ndarray, b: np.ndarray) -> Finding:
-    """Whether the first metric lies on the claimed side of the second, over seeds."""
-    difference = (a - b) * (-1 if any(name.startswith(">") for name in claim.relation[:1]) else 1)
-    by_seed = difference.reshape(len(difference), -1)
+def ordering(claim: Claim, *values: np.ndarray) -> Finding:
+    """Whether the first metric of each pair lies on the claimed side of the second, over seeds, and shapes if given."""
+    relations = claim.relation or ("<",) * (len(values) // 2)
+    found = [_ordered(*of) for of in zip(values[::2], values[1::2], relations, strict=True)]
+    return _together([name for name, _ in found]), "; ".join(text for _, text in found)
+
+
+def _ordered(a: np.ndarray, b: np.ndarray, relation: str) -> Finding:
+    by_seed = (a - b).reshape(len(a), -1) * (-1 if relation.startswith(">") else 1)
     wins, runs = by_seed.mean(1) < 0, len(by_seed)
     text = f"{_shown(a.mean())} against {_shown(b.mean())}, as claimed in {wins.sum()} of {_runs(runs)}"
     if runs < RUNS:
@@ -98,8 +103,7 @@ def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, di
     if claim.test != "exact" and claim.over == "seeds" and runs < RUNS:
         return INCONCLUSIVE, f"{text} in {_runs(runs)}, {RUNS} runs would settle it"
     if relation != "=":
-        holds = COMPARISONS[relation](values, reported)
-        return _named(holds.all()), text if runs < 2 else f"{text}, so in {holds.sum()} of {_runs(runs)}"
+        return _bounded(values, reported, relation, text)
     if digits is not None and (np.abs(values - reported) <= 0.5 * 10.0**-digits * (1 + 1e-9)).all():
         return EXACT, text
     if claim.test == "exact":
@@ -109,6 +113,18 @@ def _number(claim: Claim, values: np.ndarray, reported: float, relation: str, di
         return _named(abs(mean - reported) <= allowed), f"{text} in {_runs(runs)}, margin {allowed:.3g}"
     rounded = 0.0 if digits is None else 0.5 * 10.0**-digits
     return _predicted(values, reported, allowed, rounded, text)
+
+
+def _bounded(values: np.ndarray, bound: float, relation: str, text: str) -> Finding:
+    """Whether all runs lie on one side of a bound, or else Student's t interval of their mean does."""
+    holds = COMPARISONS[relation](values, bound)
+    if len(values) < 2:
+        return _named(holds.all()), text
+    text = f"{text}, so in {holds.sum()} of {_runs(len(values))}"
+    if holds.all() or not holds.any():
+        return _named(holds.all()), text
+    ends = COMPARISONS[relation](np.array(student_interval(values)[1:]), bound)
+    return (_named(ends.all()) if ends[0] == ends[1] else INCONCLUSIVE), text
 
 
 def _predicted(values: np.ndarray, reported: float, allowed: float, rounded: float, text: str) -> Finding:

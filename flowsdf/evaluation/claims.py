@@ -14,11 +14,12 @@ class Claim(NamedTuple):
     """One row of params/claims.yaml.
 
     ``metric``, ``reported``, ``relation`` and ``digits`` (decimals that the source prints) run in parallel, except
-    that a ``ratio`` divides the first metric by the second. ``over`` says what one run averages: over ``shapes`` one
-    run can be judged, over ``seeds`` it takes several. ``margin`` is a share of the reported value, ``tolerance`` its
-    absolute replacement. ``controls`` are a positive and a negative one. ``needs`` is what a test at the reported scale
-    takes, where a smaller run cannot refute the claim; ``device`` is where absolute times were measured. ``caveat`` is
-    what a reader should know beside any verdict of a run.
+    that a ``ratio`` divides the first metric by the second, and that an ``ordering`` has pairs of metrics, with a
+    relation for each, ``<`` where none is said. ``over`` says what one run averages: over ``shapes`` one run can be
+    judged, over ``seeds`` it takes several. ``margin`` is a share of the reported value, ``tolerance`` its absolute
+    replacement. ``controls`` are a positive and a negative one. ``needs`` is what a test at the reported scale takes,
+    where a smaller run cannot refute the claim; ``device`` is where absolute times were measured. ``caveat`` is what a
+    reader should know beside any verdict of a run.
     """
 
     id: str
@@ -93,7 +94,9 @@ def _problem(claim: Claim) -> str:
             claim.test not in ("exact", "value") or lengths == {len(claim.metric)}
         ),
         "exact, value and ratio need a reported number": bool(claim.reported) or claim.test not in TESTS[:3],
-        "comparisons take two metrics": claim.test not in TESTS[2:5] or len(claim.metric) == 2,
+        "ratio and equivalence take two metrics": claim.test not in TESTS[2:4] or len(claim.metric) == 2,
+        "an ordering takes pairs of metrics, and a relation for each or none": claim.test != "ordering"
+        or (len(claim.metric) in (2, 4, 6) and len(claim.relation) in (0, len(claim.metric) // 2)),
         "an exact number has digits": claim.test != "exact" or bool(claim.digits) or "=" not in relations,
         "a detector has a positive and a negative control": claim.test != "detector" or len(claim.controls) == 2,
         "a numeric claim names its null model": claim.type != "numeric" or bool(claim.null_model),

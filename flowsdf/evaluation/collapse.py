@@ -6,14 +6,17 @@ Arrays of n predicted codes against m training codes, d numbers each; ``targets`
 import numpy as np
 from jaxtyping import Float, Int
 
+from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.diagnostics import Codes, Targets, centred_cosine, cosine, pairwise_cosine
+from flowsdf.evaluation.few_values import share_interval
 from flowsdf.evaluation.weight_cloud import most_central
 
 FOUR, CENTRAL = 4, 3  # attractors, and the central codes that are said to be among them, as in the thesis
 ALL_ALIKE = 0.5  # of the inputs, for which one of the same four ranks first, from which on answers have collapsed
 USUAL = 0.9  # of the inputs
 STILL = 0.1  # of the codes' spread, below which answers are all alike
-ASTRAY = ("constant", "scatter")  # kinds of answers that no input directs
+ASTRAY = ("constant", "scatter", "hardly follows")  # kinds of answers that are their inputs' own for fewer than half
+FEWEST = 20  # answers: of fewer, the four codes that most often rank first have half by chance
 HALF_WAY = 0.5  # from the mean cosine between training codes to one: what a recalled code exceeds
 
 
@@ -27,6 +30,8 @@ def attractors(predictions: Codes, training: Float[np.ndarray, "m d"]) -> tuple[
 
 def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Targets) -> dict[str, float]:
     """The thesis's finding as a test: ``collapsed`` is 1 if the same four rank first for most inputs and are nearer.
+
+    Of fewer than FEWEST answers it is OPEN instead of 1.
 
     For ``first_four_share`` of the inputs one of the four is first; the mean cosine to the four, ``to_attractors``,
     exceeds that to the own target, ``to_target``, and that between training codes, without which answers are near
@@ -43,7 +48,7 @@ def collapse(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Ta
         "to_target": float(to_target),
         "to_attractors": float(to_attractors),
         "central": float(np.isin(most_central(training, CENTRAL), found).sum()),
-        "collapsed": float(share >= ALL_ALIKE and nearer),
+        "collapsed": (1.0 if len(predictions) >= FEWEST else OPEN) if share >= ALL_ALIKE and nearer else 0.0,
     }
 
 
@@ -53,7 +58,7 @@ def reading(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Tar
     ``collapse``; ``recall`` if the target is first and near; ``noise`` if it is first and not near; ``retrieval`` if
     another code is first and near; otherwise ``nothing``.
     """
-    if collapse(predictions, training, targets)["collapsed"]:
+    if collapse(predictions, training, targets)["collapsed"] > OPEN:
         return "collapse"
     similarity = cosine(predictions, training)
     between = pairwise_cosine(training)["mean"]
@@ -85,14 +90,17 @@ def kind(predictions: Codes, training: Float[np.ndarray, "m d"], targets: Target
     """What answers are once the mean is subtracted, a word that the ranking by cosine cannot give.
 
     ``constant`` if they hardly spread; ``recall`` if the own code is first and near; ``follows`` if it is first for at
-    least half of the inputs; else ``scatter``, which no input directs.
+    least half of the inputs, ``hardly follows`` if for more than chance (Wilson's 95 % limits); else ``scatter``.
     """
     told = following(predictions, training, targets)
     if told["own"] >= USUAL and told["direction"] >= HALF_WAY and told["spread"] >= HALF_WAY:
         return "recall"
     if told["own"] >= HALF_WAY:
         return "follows"
-    return "constant" if told["spread"] < STILL else "scatter"
+    if told["spread"] < STILL:
+        return "constant"
+    own = share_interval(round(told["own"] * len(targets)), len(targets))
+    return "hardly follows" if own.low > 1 / len(training) else "scatter"
 
 
 def synthetic(

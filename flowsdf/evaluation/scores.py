@@ -62,7 +62,7 @@ def score(prediction: Surface, truth: Truth, *, seed: int) -> dict[str, float]:
         "genus": shape.genus,
         "watertight": shape.watertight,
         "euler": shape.euler,
-        "volume_ratio": 0.0 if failed else shape.volume / truth.topology.volume,
+        "volume_ratio": 0.0 if failed else shape.volume / truth.topology.volume if shape.watertight else np.nan,
         "components_truth": truth.topology.components,
         "genus_truth": truth.topology.genus,
         "watertight_truth": truth.topology.watertight,

@@ -16,6 +16,7 @@ from flowsdf.report.results import write_json
 def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
     """Write evidence/CHAPTER.json beside the chapters of a run: every metric that all seeds have, in their order.
 
+    Under ``by_shape`` are those that all have of as many shapes, seeds x shapes.
     Failed for a seed with which the chapter has not finished, or not by the same code and parameters, and for one run
     under several seeds.
     """
@@ -32,6 +33,8 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
         raise Failed(f"{chapter} with seed {other[0]} is of other code or parameters: make evidence CH={chapter} again")
     metrics = [read_json(folder / "metrics.json") for folder in folders.values()]
     common = [name for name in metrics[0] if all(name in found for found in metrics)]
+    shapes = [read_json(folder / "by_shape.json") for folder in folders.values()]
+    alike = [name for name in shapes[0] if len({len(found.get(name, ())) for found in shapes}) == 1]
     path = where.reports / "evidence" / f"{chapter}.json"
     content = {
         "chapter": chapter,
@@ -40,6 +43,7 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
         "started": min(run["started"] for run in runs.values()),
         "seconds": [run["seconds"] for run in runs.values()],
         "metrics": {name: [found[name] for found in metrics] for name in common},
+        "by_shape": {name: [found[name] for found in shapes] for name in alike},
     }
     write_json(path, content)
     return path

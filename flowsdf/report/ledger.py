@@ -83,7 +83,7 @@ def text(values: tuple | list) -> str:
 
 def asked(claim: Claim) -> str:
     """What the source reports, side by side, with the sign of what has to be more or less than that."""
-    pairs = zip(claim.relation, claim.reported, strict=True)
+    pairs = zip(claim.relation, claim.reported, strict=True) if claim.reported else ()
     return " / ".join(sign(relation) + significant(value) for relation, value in pairs)
 
 
@@ -108,7 +108,7 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
     if run and more:
         metrics |= more["metrics"]
         run = run._replace(seeds=len(more["seeds"]), started=datetime.fromisoformat(more["started"]))
-    verdict = judge(claim, metrics, run)
+    verdict = judge(claim, metrics | _by_shape(claim, folder, more), run)
     shown = fired if claim.test == "detector" else text
     late = "post-hoc: the run is older than its test" if verdict.post_hoc else ""
     beside = (late, claim.caveat, null_model(claim, metrics)) if run else ()
@@ -125,6 +125,14 @@ def row(claim: Claim, reports: Path) -> dict[str, Any]:
         "reason": "; ".join(filter(None, (verdict.reason, *beside))),
         "post_hoc": verdict.post_hoc,
     }
+
+
+def _by_shape(claim: Claim, folder: Path, more: dict[str, Any]) -> dict[str, list[list[float]]]:
+    """The metrics of an ordering, seeds x shapes, where all of them are kept so: its interval is over both."""
+    single = {name: [values] for name, values in read_json(folder / "by_shape.json").items()}
+    found = more.get("by_shape", {}) if more else single
+    whole = claim.test == "ordering" and all(name in found for name in claim.metric)
+    return {name: found[name] for name in claim.metric} if whole else {}
 
 
 def write_ledger(where: Places) -> pd.DataFrame:

@@ -10,10 +10,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from IPython.display import display
 
 from flowsdf.data.encoders import encoder_hash, encoder_in_force
@@ -41,6 +42,7 @@ class Chapter(NamedTuple):
     claims: list[str]
     exhibits: list[dict[str, Any]]
     began: float
+    by_shape: dict[str, list[float]]  # the metrics that are means over shapes, shape by shape
 
     def artifacts_of(self, chapter: str) -> Path:
         """The folder of another chapter's large files."""
@@ -58,12 +60,19 @@ def open_chapter(name: str, namespace: dict[str, Any]) -> Chapter:
     report = ROOT / (namespace["report"] or where.reports / name)
     for folder in (artifacts, report / "figures", report / "tables", report / "views"):
         folder.mkdir(parents=True, exist_ok=True)
-    return Chapter(name, where, artifacts, report, values, {}, [], [], time.time())
+    return Chapter(name, where, artifacts, report, values, {}, [], [], time.time(), {})
 
 
-def record_metrics(chapter: Chapter, values: dict[str, float]) -> None:
-    """Keep numbers under flat names, for metrics.json; a value that is not a finite number is an error."""
+def record_metrics(chapter: Chapter, values: Mapping[str, Any]) -> None:
+    """Keep numbers under flat names, for metrics.json; a value that is not a finite number is an error.
+
+    Of an array of one number a shape the mean is kept there, and the numbers in by_shape.json, where a test of the
+    ledger finds them.
+    """
     for name, value in values.items():
+        if np.ndim(value) == 1:
+            chapter.by_shape[name] = [float(number) for number in value]
+            value = float(np.mean(value))
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
             raise Failed(f"{chapter.name}: metric {name!r}: use letters, digits and underscores")
         if not isinstance(value, numbers.Real) or not math.isfinite(value):
@@ -152,13 +161,16 @@ def write_json(path: Path, value: Any) -> None:
 def finish(
     chapter: Chapter, *, encoder: bool = False, inputs: dict[str, str] | None = None, also: Sequence[str] = ()
 ) -> None:
-    """Write claims.json, metrics.json and, last, run.json, with the ``encoder`` in force where it was used.
+    """Write claims.json, metrics.json, by_shape.json and, last, run.json, with the ``encoder`` where it was used.
 
     `inputs` are hashes by name, ``also`` further files of the chapter, from its folder.
     """
     write_json(chapter.report / "claims.json", {"chapter": chapter.name, "claims": chapter.claims})
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
-    written = ["claims.json", "metrics.json", *also, *(entry["file"] for entry in chapter.exhibits)]
+    by_shape = ["by_shape.json"] if chapter.by_shape else []
+    for name in by_shape:
+        write_json(chapter.report / name, dict(sorted(chapter.by_shape.items())))
+    written = ["claims.json", "metrics.json", *by_shape, *also, *(entry["file"] for entry in chapter.exhibits)]
     written += [name.replace(".png", ".html") for name in written if name.startswith("views/")]
     end_processes()
     run = {

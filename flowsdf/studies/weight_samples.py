@@ -91,7 +91,7 @@ def scores(
         generated = np.stack([_cloud(mesh, points) for mesh in full])
         to_training = pairwise_chamfer(generated, training)
         among_own = pairwise_chamfer(generated, generated)
-        told = generative_scores(among_own, to_training[:, chosen], among[np.ix_(chosen, chosen)], seed=seed)
+        told = generative_scores(among_own, to_training[:, chosen], among[np.ix_(chosen, chosen)])
         new = np.median(memorisation(np.sqrt(to_training[whole]), np.sqrt(among))) if whole else np.nan
         intervals = {f"{score} {end}": told[end][score] for score in told.index for end in ("mean", "low", "high")}
         table.append({"row": name, "n": count, "failed": count - len(whole), **intervals, "new": float(new)})
