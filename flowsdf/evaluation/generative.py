@@ -75,9 +75,9 @@ def generative_scores(
     half = quantile(count, 0.95) * np.sqrt(_jackknife_variance(*sets)) if count > 1 else [np.nan] * len(_means(*sets))
     rows = {}
     for (name, values), width in zip(_each(*sets).items(), half, strict=True):
-        limits = values.mean() - width, values.mean() + width
-        if name != "mmd":
-            limits = np.clip(limits, 0, 1) if width else share_interval(int(values.sum()), len(values))[1:]
+        limits = np.clip((values.mean() - width, values.mean() + width), 0, np.inf if name == "mmd" else 1)
+        if name != "mmd" and width == 0:
+            limits = share_interval(int(values.sum()), len(values))[1:]
         rows[name] = (len(values), values.mean(), *limits)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "low", "high"])
 
