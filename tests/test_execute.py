@@ -391,5 +391,7 @@ def test_a_folder_does_not_take_the_report_of_another_of_its_name(tmp_path: Path
     other = toy_report.run(root, *words, str(tmp_path / "there" / "chairs"))
     assert other.returncode == 1 and f"reports/smoke-chairs is of {tmp_path}/here/chairs" in other.stderr
     assert not (root / "reports" / "smoke-chairs" / "00_first" / "failure.json").exists()
+    book = toy_report.run(root, "book", "--data", str(tmp_path / "there" / "chairs"))
+    assert book.returncode == 1 and book.stderr == other.stderr
     (tmp_path / "here").rename(tmp_path / "moved")
     assert "done in" in toy_report.run(root, *words, str(tmp_path / "there" / "chairs")).stdout

@@ -13,6 +13,7 @@ from typing import Any
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
+from flowsdf.report.execute import keep_apart
 from flowsdf.report.freshness import digest, digest_json, read_json
 from flowsdf.report.places import Places, chapters, places
 
@@ -43,6 +44,7 @@ def choose_results(where: Places) -> Path:
 
 def build(where: Places) -> list[str]:
     """Bring the book up to date; what is wrong with the results it shows, one line each."""
+    keep_apart(where)
     results = choose_results(where)
     stamp, key = where.html / ".key", content_key(where, results)
     where.reports.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
     """Bring one chapter up to date; False when there was nothing to do, Failed when it did not end well."""
     if not where.notebook(chapter).is_file():
         raise Failed(f"no notebooks/{chapter}.py")
+    keep_apart(where)
     values = parameters(where, chapter)
     if where.seed is not None and _same_without_seed(where, chapter, values, after):
         return _without_seed(where, chapter, after=after, timeout=timeout, force=force)
@@ -43,7 +44,8 @@ def run_chapter(where: Places, chapter: str, *, after: list[str], timeout: int, 
         print(f"{chapter}: up to date", flush=True)
         return False
     with locked(where, chapter):
-        _keep_apart(where)
+        if where.data not in NAMED_SOURCES:
+            _folder_note(where).write_text(str(where.data_folder), encoding="utf-8")
         begun.touch()
         execute(where, chapter, values, folder=folder, timeout=timeout, seal={"key": key, "depends": depends})
         begun.unlink()
@@ -87,16 +89,18 @@ def locked(where: Places, chapter: str) -> Any:
     return hold
 
 
-def _keep_apart(where: Places) -> None:
-    """Note which folder of meshes a run is of; Failed where the run of its name is another's that is still there."""
-    if where.data in NAMED_SOURCES:
-        return
-    note = where.artifacts / ".folder"
+def keep_apart(where: Places) -> None:
+    """Failed where the run of this name is of another folder of meshes that is still there."""
+    note = _folder_note(where)
     before = Path(note.read_text(encoding="utf-8")) if note.is_file() else where.data_folder
     if before != where.data_folder and before.is_dir():
         run = inside(where, where.reports)
         raise Failed(f"DATA={where.data}: {run} is of {before}, of the same name; rename one of the two folders")
-    note.write_text(str(where.data_folder), encoding="utf-8")
+
+
+def _folder_note(where: Places) -> Path:
+    """The file that says which folder of meshes a run is of."""
+    return where.artifacts / ".folder"
 
 
 def execute(
