@@ -133,7 +133,8 @@ def test_orderings(a, b, run, changes, expected):
 )
 def test_an_ordering_by_several_measures_has_parts(c, d, expected):
     of = ORDER | {"metric": ["a", "b", "c", "d"], "relation": ["<", ">"]}
-    assert verdict({"a": LOW, "b": HIGH, "c": c, "d": d}, FIVE, **of).name == expected
+    found = verdict({"a": LOW, "b": HIGH, "c": c, "d": d}, FIVE, **of)
+    assert found.name == expected and "a 1 against 2, as claimed in 5 of 5 runs; c " in found.reason
 
 
 def test_seeds_that_share_few_shapes_decide_no_ordering_that_does_not_hold():
