@@ -48,8 +48,8 @@ handovers = sorted({0, 100, 200, 300, 400, handover, 480, 490, 500})  # times; f
 #
 # The network of the later phases, given a view that says nothing. The second run has more noise, by as much as the
 # weights outnumber the 64 numbers of a latent: fifty thousand numbers drown far later than one does. The control has
-# eight shapes and more steps: if it cannot draw those again, it is no fault of too many shapes, and the last section
-# asks what it lacks.
+# eight shapes and as many steps or more: if it cannot draw those again, it is no fault of too many shapes, and the last
+# section asks what it lacks.
 
 # %%
 settings = {"width": width, "layers": layers, "heads": heads, "steps": steps, "batch": batch, "rate": rate}

@@ -123,11 +123,10 @@ results.say(
     f"{{siren_mean_iou:.2f}} and {{relu_mean_iou:.2f}}. {alone} ({{eight_sirens_iou:.2f}}). "
     "Less the mean, the own shape ranks first for {siren_own:.0%} and {relu_own:.0%} of the images, "
     "without a picture for {siren_blind_own:.0%} and {relu_blind_own:.0%}, by chance for {by_chance:.0%}. The cosine "
-    "to the own decoder is {siren_cosine:.3f} and {relu_cosine:.3f}: the family with the higher one has hardly a "
-    "surface left. Noise as large as the answers' errors leaves a SIREN an IoU of {siren_iou_with_noise:.2f} and a "
-    "ReLU decoder {relu_iou_with_noise:.2f}. On the mean of all weights the IoU from "
-    "one picture gains {siren_gain:.3f} [{siren_low:.3f}, {siren_high:.3f}] and {relu_gain:.3f} [{relu_low:.3f}, "
-    f"{{relu_high:.3f}}]: a hundredth or more for sure {' and '.join(helps) or 'with neither'}.",
+    "to the own decoder is {siren_cosine:.3f} and {relu_cosine:.3f}. Noise as large as its answers' errors leaves a "
+    "SIREN an IoU of {siren_iou_with_noise:.2f}, a ReLU decoder {relu_iou_with_noise:.2f}. On the mean of all weights "
+    "the IoU from one picture gains {siren_gain:.3f} [{siren_low:.3f}, {siren_high:.3f}] and {relu_gain:.3f} "
+    f"[{{relu_low:.3f}}, {{relu_high:.3f}}]: a hundredth or more for sure {' and '.join(helps) or 'with neither'}.",
 )
 
 # %%

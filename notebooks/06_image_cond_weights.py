@@ -95,9 +95,10 @@ if len(wrong):
 # %% [markdown]
 # ## Training, with two controls and two cures
 #
-# One control never sees a view. The other has eight shapes and more steps: a network that could not even learn those
-# would prove nothing. The cures are those that the thesis tried or ruled out: more training, and a network that is
-# asked for the noise in place of the weights. And for fewer shapes than all there are networks that train as long.
+# One control never sees a view. The other has eight shapes, and as many steps or more: a network that could not even
+# learn those would prove nothing. The cures are those that the thesis tried or ruled out: more training, and a network
+# that is asked for the noise in place of the weights. And for fewer shapes than all there are networks that train as
+# long.
 
 # %%
 numbers = {"width": width, "layers": layers, "heads": heads, "batch": batch, "rate": rate, "ema": ema, "seed": seed}
@@ -248,9 +249,10 @@ if chapter.metrics["eight_wrong_loss_t200"] < 0.1:
 # %% [markdown]
 # ## Are there too many shapes?
 #
-# The same for the first twenty, and so on up to all: as many steps for each but the eight, which had more. If shapes
-# are merely too many to be learned in these steps, fewer of them bring the answers to their own: to be nearest to one's
-# own shape, less the mean, is not enough for that, if the mesh has no more of it than the mean of all has.
+# The same for the first twenty, and so on up to all: as many steps for each but the eight, which have as many or more.
+# If shapes are merely too many to be learned in these steps, fewer of them bring the answers to their own: to be
+# nearest to one's own shape, less the mean, is not enough for that, if the mesh has no more of it than the mean of all
+# has.
 
 # %%
 table = weight_answers.by_count(of_count | {len(own): fitted["one view"]}, shapes, **asked)

@@ -78,7 +78,9 @@ results.save_figure(chapter, figures.losses(shown), "loss", caption=caption)
 # %% [markdown]
 # ## The same diagnosis
 #
-# Every training shape's own views, and the answers ranked.
+# Every training shape's own views, and the answers ranked. At the thesis's size this phase has 5,000 steps, as in the
+# thesis, and chapter `07`, whose answers stand beside, 30,000: there two things differ; at laptop size only the
+# scaling.
 
 # %%
 models, given, codes = weight_answers.answers(fitted, shapes, heads=heads, views=setup.views, seed=seed)

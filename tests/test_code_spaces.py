@@ -8,7 +8,7 @@ import torch
 
 from flowsdf.conventions import Surface
 from flowsdf.geometry.extract import isosurface
-from flowsdf.models.deepsdf import DeepSDF
+from flowsdf.models.deepsdf import LATENT_PENALTY, DeepSDF
 from flowsdf.studies import code_spaces
 
 SIZES = {"width": 16, "depth": 4, "steps": 4, "shapes_per_step": 2, "points_per_step": 32, "seed": 0}
@@ -50,6 +50,26 @@ def test_fields_that_are_linear_in_the_code_blend_without_loss() -> None:
         0.01
     )  # 1 at both ends, 0 between
     assert code_spaces.blend_loss(Made(2), codes, others, none, points) < 1e-8
+
+
+def test_gaussian_codes_are_held_by_their_divergence_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+
+    def caught(model, *_, given, **__):
+        seen.update(model=model, given=given)
+        raise InterruptedError
+
+    monkeypatch.setattr(code_spaces, "train_codes", caught)
+    points = torch.rand(4, 100, 3)
+    with pytest.raises(InterruptedError):
+        code_spaces.fit_space(points, points[..., 0], folder=None, space="Gaussian", weight=5e-6, **SIZES)
+    model = seen["model"]
+    model.latents.weight.data.fill_(2.0)
+    model.log_spread.weight.data.fill_(np.log(0.5))
+    codes, extra = seen["given"](0, torch.arange(4), points)
+    (extra + LATENT_PENALTY * codes.square().sum(-1).mean()).backward()  # with what the objective adds
+    assert torch.allclose(4 * model.latents.weight.grad, torch.tensor(5e-6 * 2.0))
+    assert torch.allclose(4 * model.log_spread.weight.grad, torch.tensor(5e-6 * (0.5**2 - 1)))
 
 
 @pytest.mark.parametrize("space", code_spaces.SPACES)

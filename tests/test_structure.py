@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from flowsdf.report.freshness import imported, sources
-from flowsdf.report.parameters import cells, declared
+from flowsdf.report.parameters import cells, declared, parameters
+from flowsdf.report.places import Places
 from flowsdf.report.prose import check_prose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -105,6 +106,14 @@ def test_a_notebook_is_one_page(path: Path) -> None:
     assert declared(path)
     check_prose(path, ROOT / "params" / "claims.yaml")
     assert re.search(r"^# %% \[markdown\]\n# # \S", source, re.MULTILINE)
+
+
+@pytest.mark.parametrize("profile", ["smoke", "laptop", "thesis"])
+def test_a_control_of_eight_shapes_has_as_many_steps_as_what_it_controls(profile: str) -> None:
+    run = Places(ROOT, profile, "procedural")
+    every = {path.stem: parameters(run, path.stem) for path in NOTEBOOKS}
+    controlled = {name: of for name, of in every.items() if "eight_steps" in of}
+    assert controlled and all(of["eight_steps"] >= of["steps"] for of in controlled.values())
 
 
 def test_notebooks_share_no_passage() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from flowsdf.conventions import Surface
 from flowsdf.evaluation.few_values import shapes_interval, share_interval, student_interval
 from flowsdf.evaluation.intervals import Interval
-from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, DeepSDF, clamped_l1
+from flowsdf.models.deepsdf import CLAMP, LATENT_DIM, LATENT_PENALTY, DeepSDF, clamped_l1
 from flowsdf.studies.deepsdf import AutoDecoder, path, tensors_of, train_codes
 from flowsdf.train.loop import generator_at
 
@@ -50,7 +50,8 @@ def fit_space(
 
     def given(step: int, shapes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         codes, extra = _given(model, space, shapes, at, generator_at(seed + EXTRA_SEED, step))
-        return codes, weight * extra
+        penalty = LATENT_PENALTY * codes.square().sum(-1).mean() if space == "Gaussian" else 0.0
+        return codes, weight * extra - penalty  # of the objective: the divergence alone holds Gaussian codes
 
     rates = {"decoder": decoder_rate, "latents": latent_rate}
     rates |= {} if model.log_spread is None else {"log_spread": latent_rate}

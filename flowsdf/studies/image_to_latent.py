@@ -45,7 +45,7 @@ def choose_views(
 def random_views(
     features: Float[Tensor, "b v d"], cameras: Float[Tensor, "v 3"], most: int, random: torch.Generator
 ) -> Views:
-    """From 1 to ``most`` random views of each row."""
+    """From 1 to ``most`` random views of each row; the thesis draws one such number for a batch."""
     chosen = torch.rand(features.shape[:2], generator=random).argsort(1)[:, :most]
     return choose_views(features, cameras, chosen, torch.randint(1, most + 1, (len(features),), generator=random))
 
