@@ -5,6 +5,7 @@ import pytest
 from broken_meshes import prism
 
 from flowsdf.conventions import Mesh
+from flowsdf.data import procedural
 from flowsdf.data.procedural import parts
 from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.extract import sparse_grid
@@ -161,3 +162,16 @@ def test_solids_and_sheets_come_out_as_they_would_on_all_nodes(seed, monkeypatch
     assert ours.sheet_share > 0.05
     np.testing.assert_array_equal(ours.mesh.faces, dense.mesh.faces)
     np.testing.assert_array_equal(ours.mesh.vertices, dense.mesh.vertices)
+
+
+def test_a_convex_solid_has_no_cavity_and_no_handle():
+    random = np.random.default_rng(0)
+    for _ in range(12):
+        egg = parts.egg(*random.uniform(0.3, 0.9, 3)).turn("x", random.uniform(0, 90)).turn("z", random.uniform(0, 90))
+        closed = watertight(egg.mesh(), resolution=64).mesh
+        assert (components(closed), genus(closed)) == (1, 0)
+
+
+def test_parts_that_overlap_leave_no_cavity():
+    vase = watertight(normalise(procedural.clean_mesh(procedural.training(14)))[0]).mesh
+    assert (components(vase), genus(vase)) == (1, 0)

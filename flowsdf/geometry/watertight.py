@@ -12,7 +12,7 @@ from scipy.ndimage import label, map_coordinates
 
 from flowsdf.conventions import HALF_EXTENT, Field, Grid, Mesh, Points
 from flowsdf.geometry.distance import distance_to, unsigned_distance
-from flowsdf.geometry.extract import isosurface, sparse_grid
+from flowsdf.geometry.extract import NUDGE, isosurface, sparse_grid
 
 RESOLUTION = 128  # nodes over the cube
 RADIUS = 1.5  # of the closing, in voxels
@@ -97,7 +97,9 @@ def _closing(distance: Field, resolution: int, radius: float) -> Field:
     """Signed distances to the closing: the distance to its offset surface, less the radius."""
     dilated = _dilated(distance, resolution, radius)
     outside, _ = label(dilated > 0)
-    dilated[(dilated > 0) & (outside != outside[0, 0, 0])] *= -1  # voids that the outside cannot reach
+    filled = outside != outside[0, 0, 0]  # the shell about the surface, and voids that the outside cannot reach
+    deep = 2 * NUDGE * 2 * HALF_EXTENT / (resolution - 1)  # where shell and void meet no node may count as a zero
+    dilated[filled] = -np.maximum(np.abs(dilated[filled]), deep)
     to_offset = distance_to(isosurface(dilated, _half_extent(resolution)))
 
     def eroded(points: Points) -> np.ndarray:
