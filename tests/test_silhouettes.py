@@ -34,6 +34,16 @@ def test_exact_distances_are_right_from_everywhere_and_others_are_not(seen: soli
     assert len(table) == 10 and table.sphere.str.contains(r"\[").all() and not table.box.str.contains(r"\[").any()
 
 
+def test_no_angle_shows_a_box_as_another_does() -> None:
+    shapes = solids.solids(6, seed=3)
+    seen = solids.render_solids(shapes)
+    exact = [solids.on_tensors(shape.field) for shape in shapes]
+    masks = silhouettes.views_of({"exact": exact}, shapes, RAYS, seen.directions).truth
+    for one, shape in zip(masks, shapes, strict=True):
+        alike = [(a != b).sum().item() for k, a in enumerate(one) for b in one[:k]]
+        assert min(alike) >= (0 if shape.kind == "sphere" else 10)
+
+
 def test_the_exact_distances_exceed_nothing(seen: solids.Renders) -> None:
     grown = [lambda p, f=field: f(p) - 0.1 for field in EXACT]
     table = silhouettes.training_views({"exact": EXACT, "grown": grown}, PAIRS, seen, RAYS, 0.02)

@@ -19,6 +19,13 @@ def test_solids_are_in_the_unit_sphere_and_take_turns() -> None:
         assert solid.field(around).min() > 0 > solid.field(np.zeros((1, 3)))[0]
 
 
+def test_new_solids_are_not_nearly_known_ones() -> None:
+    known = solids.solids(30, seed=0)
+    new, points = solids.unlike(9, known, seed=0), np.random.default_rng(5).uniform(-1, 1, (500, 3))
+    assert [solid.kind for solid in new] == list(solids.KINDS) * 3
+    assert min(np.abs(a.field(points) - b.field(points)).mean() for a in new for b in known) > 0.008
+
+
 def test_cameras_are_unit_and_not_above_sixty_degrees() -> None:
     directions = solids.random_directions(200, seed=0)
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1)

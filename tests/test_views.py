@@ -91,3 +91,13 @@ def test_one_renderer_a_size_and_kind_of_light_serves_every_mesh():
         render_views(BALL, FRONT, size=64)
         np.testing.assert_array_equal(render_views(BOX, FRONT, size=64), first)  # nothing of the ball stays
     assert views._renderer.cache_info().misses == before
+
+
+def test_one_sees_the_inside_of_a_mesh_that_the_cube_cuts():
+    whole = trimesh.creation.icosphere(subdivisions=4, radius=0.6)
+    faces = np.asarray(whole.faces)
+    cut = faces[(np.asarray(whole.vertices)[faces][..., 0] < 0.3).all(1)]
+    x, y = (np.eye(3)[[axis]] for axis in (0, 1))
+    seen = [silhouettes(Mesh(np.asarray(whole.vertices), of), x)[0].sum() for of in (faces, cut)]
+    assert seen[1] > 0.99 * seen[0]
+    assert silhouettes(Mesh(np.asarray(whole.vertices), cut), y)[0].sum() < seen[0]

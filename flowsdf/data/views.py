@@ -16,7 +16,7 @@ from pyrender.shader_program import ShaderProgramCache  # noqa: E402
 
 from flowsdf.conventions import CAMERA_DISTANCE, Mesh  # noqa: E402
 from flowsdf.geometry.camera import fibonacci_sphere, look_at  # noqa: E402
-from flowsdf.geometry.mesh import vertex_normals  # noqa: E402
+from flowsdf.geometry.mesh import is_watertight, vertex_normals  # noqa: E402
 from flowsdf.geometry.simplify import decimate  # noqa: E402
 
 VIEW_SIZE = 224  # pixels a side
@@ -55,6 +55,8 @@ def silhouettes(
     if not len(mesh.faces):
         return np.zeros((len(directions) if directions is not None else SILHOUETTE_VIEWS, size, size), bool)
     directions = fibonacci_sphere(SILHOUETTE_VIEWS) if directions is None else directions
+    if not is_watertight(mesh):  # one sees into it, and pyrender draws no back faces for depth
+        mesh = Mesh(mesh.vertices, np.concatenate([mesh.faces, mesh.faces[:, ::-1]]))
     frames = _frames(mesh, directions, size, pyrender.RenderFlags.DEPTH_ONLY, samples=0)  # a third of the time of four
     return np.stack([depth > 0 for depth in frames])
 

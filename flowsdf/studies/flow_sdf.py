@@ -44,12 +44,12 @@ def codes_of(model: CnnShapes | FlowShapes, images: Float[Tensor, "s 3 64 64"], 
 
 
 def untrained(images: Float[Tensor, "s 3 64 64"], *, sphere: bool, width: int, seed: int) -> Tensors:
-    """Stage 1 before its first step: a CNN and a decoder of a width, about a ball for each image if ``sphere``."""
+    """Stage 1 before its first step: a CNN with short codes, and a decoder, about a ball for each if ``sphere``."""
     torch.manual_seed(seed)
     model = CnnShapes(width)
-    if sphere:
-        with torch.no_grad():
-            model.encoder.out.weight.mul_(SHORT)
+    with torch.no_grad():
+        model.encoder.out.weight.mul_(SHORT)
+        if sphere:
             start_as_sphere(model.decoder, model.encoder(images), START_RADIUS)
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 

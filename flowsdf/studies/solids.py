@@ -17,6 +17,7 @@ from flowsdf.studies.threads import side_by_side
 
 DEPTHS = 48
 KINDS = ("sphere", "box", "ellipsoid")
+ALIKE = 0.01  # mean difference of distances, below which one solid is nearly another
 
 
 class Solid(NamedTuple):
@@ -56,6 +57,19 @@ def solids(count: int, *, seed: int) -> list[Solid]:
             field = implicit.ellipsoid(random.uniform(0.3, 0.9, 3))
         found.append(Solid(kind, field, direction))
     return found
+
+
+def unlike(count: int, known: Sequence[Solid], *, seed: int) -> list[Solid]:
+    """``count`` solids whose distances differ from each known one's of their kind by 0.01 or more on average."""
+    points = np.random.default_rng(seed).uniform(-1, 1, (2000, 3))
+    of = [(solid.kind, solid.field(points)) for solid in known]
+    found = [
+        solid
+        for solid in solids(10 * count, seed=seed)
+        if all(np.abs(solid.field(points) - sdf).mean() >= ALIKE for kind, sdf in of if kind == solid.kind)
+    ]
+    kinds = [[solid for solid in found if solid.kind == kind] for kind in KINDS]
+    return [kinds[number % len(KINDS)][number // len(KINDS)] for number in range(count)]
 
 
 def lookalikes() -> list[Solid]:
