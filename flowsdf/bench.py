@@ -14,7 +14,7 @@ from pathlib import Path
 
 from flowsdf.data.faults import Failed
 from flowsdf.data.files import write_whole
-from flowsdf.report.doors import leave
+from flowsdf.report.doors import leave, writable
 from flowsdf.report.machine import machine
 from flowsdf.report.places import ROOT
 from flowsdf.studies import benchmarks, view_benchmarks
@@ -130,9 +130,7 @@ def main(words: list[str] | None = None) -> int:
     ask = parser.parse_args(words)
     out = ask.out or ROOT / "reports" / "bench" / ("quick" if ask.quick else "") / "bench.json"
     if not ask.only:  # rather now than after all is measured
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out.parent):
-            pass
+        writable(out.parent)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(quick(Path(folder)) if ask.quick else full(), ask.only)

@@ -8,7 +8,7 @@ import torch
 
 from flowsdf.conventions import Surface
 from flowsdf.geometry.extract import isosurface
-from flowsdf.models.deepsdf import LATENT_PENALTY, DeepSDF
+from flowsdf.models.deepsdf import DeepSDF
 from flowsdf.studies import code_spaces
 
 SIZES = {"width": 16, "depth": 4, "steps": 4, "shapes_per_step": 2, "points_per_step": 32, "seed": 0}
@@ -55,8 +55,8 @@ def test_fields_that_are_linear_in_the_code_blend_without_loss() -> None:
 def test_gaussian_codes_are_held_by_their_divergence_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
 
-    def caught(model, *_, given, **__):
-        seen.update(model=model, given=given)
+    def caught(model, *_, given, penalty, **__):
+        seen.update(model=model, given=given, penalty=penalty)
         raise InterruptedError
 
     monkeypatch.setattr(code_spaces, "train_codes", caught)
@@ -67,7 +67,7 @@ def test_gaussian_codes_are_held_by_their_divergence_alone(monkeypatch: pytest.M
     model.latents.weight.data.fill_(2.0)
     model.log_spread.weight.data.fill_(np.log(0.5))
     codes, extra = seen["given"](0, torch.arange(4), points)
-    (extra + LATENT_PENALTY * codes.square().sum(-1).mean()).backward()  # with what the objective adds
+    (extra + seen["penalty"] * codes.square().sum(-1).mean()).backward()  # with what the objective adds
     assert torch.allclose(4 * model.latents.weight.grad, torch.tensor(5e-6 * 2.0))
     assert torch.allclose(4 * model.log_spread.weight.grad, torch.tensor(5e-6 * (0.5**2 - 1)))
 

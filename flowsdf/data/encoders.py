@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 PUBLISHED = "facebook/dinov2-base"
+SETTINGS, WEIGHTS = "config.json", "model.safetensors"  # the files of an encoder's folder
 SHIPPED = Path(__file__).parent / "encoder"
 
 
@@ -18,19 +19,19 @@ def encoder_in_force() -> tuple[Path, str]:
 
 def encoder_hash() -> str:
     """The SHA-256 of the weights of the encoder in force; empty where the file is missing."""
-    weights = encoder_in_force()[0] / "model.safetensors"
+    weights = encoder_in_force()[0] / WEIGHTS
     return hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else ""
 
 
 def encoder_key() -> str:
     """A hash of the weights of the encoder in force and of its settings, which the same weights may be read with."""
-    settings = encoder_in_force()[0] / "config.json"
+    settings = encoder_in_force()[0] / SETTINGS
     return hashlib.sha256(encoder_hash().encode() + (settings.read_bytes() if settings.is_file() else b"")).hexdigest()
 
 
 def _cached(name: str) -> Path | None:
     """The folder of the Hugging Face cache that holds a model's newest snapshot."""
     home = Path(os.path.expanduser(os.environ.get("HF_HOME") or "~/.cache/huggingface"))  # noqa: PTH111 - may have no home
-    snapshots = (home / "hub" / f"models--{name.replace('/', '--')}").glob("snapshots/*/model.safetensors")
+    snapshots = (home / "hub" / f"models--{name.replace('/', '--')}").glob(f"snapshots/*/{WEIGHTS}")
     newest = max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
     return newest.parent if newest else None

@@ -11,11 +11,10 @@ from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 from transformers.utils import logging as transformers_logging
 
-from flowsdf.data.encoders import encoder_hash, encoder_in_force
+from flowsdf.data.encoders import SETTINGS, WEIGHTS, encoder_hash, encoder_in_force
 from flowsdf.data.faults import Failed
 
 transformers_logging.disable_progress_bar()  # of loading a few megabytes, which would stand on a chapter's page
-FILES = ("config.json", "model.safetensors")  # of an encoder's folder
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -30,7 +29,7 @@ class Encoder(NamedTuple):
 def load_encoder() -> Encoder:
     """The encoder in force (``encoders.encoder_in_force``); Failed where its folder does not hold a whole one."""
     folder, name = encoder_in_force()
-    missing = [file for file in FILES if not (folder / file).is_file()]
+    missing = [file for file in (SETTINGS, WEIGHTS) if not (folder / file).is_file()]
     if missing:
         raise Failed(f"encoder {folder}: no {missing[0]} there; set ENCODER to a folder saved by transformers")
     try:
@@ -42,7 +41,7 @@ def load_encoder() -> Encoder:
         raise Failed(f"encoder {folder}: not readable by transformers ({reason}); save it there again") from None
     model, found = loaded
     if lost := sorted(found["missing_keys"]):  # which transformers would draw at random
-        raise Failed(f"encoder {folder}: {FILES[1]} lacks {len(lost)} tensors, as {lost[0]}; save it there again")
+        raise Failed(f"encoder {folder}: {WEIGHTS} lacks {len(lost)} tensors, as {lost[0]}; save it there again")
     return Encoder(model.eval().requires_grad_(False), name, encoder_hash())
 
 

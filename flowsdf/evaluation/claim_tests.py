@@ -39,10 +39,10 @@ def ordering(claim: Claim, *values: np.ndarray) -> Finding:
     """Whether the first metric of each pair lies on the claimed side of the second, over seeds, and shapes if given."""
     relations = claim.relation or ("<",) * (len(values) // 2)
     found = [_ordered(*of) for of in zip(values[::2], values[1::2], relations, strict=True)]
-    labels = [f"{name} " for name in claim.metric[::2]] if len(found) > 1 else [""]
-    return _together([name for name, _ in found]), "; ".join(
-        a + text for a, (_, text) in zip(labels, found, strict=True)
-    )
+    if len(found) == 1:
+        return found[0]
+    told = (f"{metric} {text}" for metric, (_, text) in zip(claim.metric[::2], found, strict=True))
+    return _together([name for name, _ in found]), "; ".join(told)
 
 
 def _ordered(a: np.ndarray, b: np.ndarray, relation: str) -> Finding:

@@ -81,9 +81,14 @@ def clamped_l1(pred: Float[Tensor, "*n"], sdf: Float[Tensor, "*n"], delta: float
 
 
 def objective(
-    decoder: DeepSDF, latents: Float[Tensor, "s 64"], points: Float[Tensor, "s p 3"], sdf: Float[Tensor, "s p"]
+    decoder: DeepSDF,
+    latents: Float[Tensor, "s 64"],
+    points: Float[Tensor, "s p 3"],
+    sdf: Float[Tensor, "s p"],
+    *,
+    penalty: float = LATENT_PENALTY,
 ) -> Float[Tensor, ""]:
-    """The mean clamped L1 of all points, plus LATENT_PENALTY times the mean squared norm of the latents.
+    """The mean clamped L1 of all points, plus the ``penalty`` times the mean squared norm of the latents.
 
     A point that lies and is predicted beyond the clamp has loss and gradient exactly zero, so only the others are
     differentiated: the value and the gradient are those of the plain mean, for about 70 % of its time.
@@ -91,7 +96,7 @@ def objective(
     chosen = unsettled(decoder, latents, points, sdf)  # (s, a)
     near = points.gather(1, chosen[..., None].expand(-1, -1, 3))
     loss = clamped_l1(decoder(latents, near), sdf.gather(1, chosen)).sum() / sdf.numel()
-    return loss + LATENT_PENALTY * latents.square().sum(-1).mean()
+    return loss + penalty * latents.square().sum(-1).mean()
 
 
 @torch.no_grad()

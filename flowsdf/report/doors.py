@@ -4,7 +4,9 @@ import argparse
 import errno
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 from flowsdf.data.faults import Failed
 
@@ -17,6 +19,13 @@ def run_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="laptop")
     parser.add_argument("--data", default="procedural")
     return parser
+
+
+def writable(folder: Path) -> None:
+    """Make the folder where it is missing, and try to write there: OSError now, not after hours of work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def leave(main: Callable[[], int | None]) -> None:

@@ -8,13 +8,12 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from flowsdf.data.faults import Failed
-from flowsdf.report.doors import leave, run_parser, told
+from flowsdf.report.doors import leave, run_parser, told, writable
 from flowsdf.report.freshness import digest, digest_json, fresh, inputs, read_json
 from flowsdf.report.parameters import parameters
 from flowsdf.report.places import NAMED_SOURCES, Places, places
@@ -74,9 +73,7 @@ def locked(where: Places, chapter: str) -> Any:
     """A hold on a chapter of a run while it is open; Failed when another has it, or its folders cannot be written."""
     try:
         for path in (where.artifacts, where.reports):
-            path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=path):
-                pass
+            writable(path)
         hold = open(where.artifacts / f".{chapter}.lock", "w")  # noqa: SIM115 - the caller closes it
     except OSError as error:
         raise Failed(f"{error.filename}: {error.strerror}; results must be writable there") from None

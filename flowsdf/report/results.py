@@ -167,10 +167,11 @@ def finish(
     """
     write_json(chapter.report / "claims.json", {"chapter": chapter.name, "claims": chapter.claims})
     write_json(chapter.report / "metrics.json", dict(sorted(chapter.metrics.items())))
-    by_shape = ["by_shape.json"] if chapter.by_shape else []
-    for name in by_shape:
-        write_json(chapter.report / name, dict(sorted(chapter.by_shape.items())))
-    written = ["claims.json", "metrics.json", *by_shape, *also, *(entry["file"] for entry in chapter.exhibits)]
+    written = ["claims.json", "metrics.json"]
+    if chapter.by_shape:
+        write_json(chapter.report / "by_shape.json", dict(sorted(chapter.by_shape.items())))
+        written.append("by_shape.json")
+    written += [*also, *(entry["file"] for entry in chapter.exhibits)]
     written += [name.replace(".png", ".html") for name in written if name.startswith("views/")]
     end_processes()
     run = {

@@ -50,12 +50,13 @@ def fit_space(
 
     def given(step: int, shapes: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         codes, extra = _given(model, space, shapes, at, generator_at(seed + EXTRA_SEED, step))
-        penalty = LATENT_PENALTY * codes.square().sum(-1).mean() if space == "Gaussian" else 0.0
-        return codes, weight * extra - penalty  # of the objective: the divergence alone holds Gaussian codes
+        return codes, weight * extra
 
     rates = {"decoder": decoder_rate, "latents": latent_rate}
     rates |= {} if model.log_spread is None else {"log_spread": latent_rate}
-    fitted, facts = train_codes(model, points, sdf, given=given, rates=rates, label=space, seed=seed, **settings)
+    penalty = 0.0 if space == "Gaussian" else LATENT_PENALTY  # the divergence alone holds Gaussian codes
+    settings |= {"given": given, "rates": rates, "penalty": penalty, "label": space, "seed": seed}
+    fitted, facts = train_codes(model, points, sdf, **settings)
     tensors = tensors_of(fitted)
     return tensors | {"latents": settled(tensors["latents"], space)}, facts
 

@@ -13,7 +13,7 @@ from flowsdf.conventions import Field, Surface
 from flowsdf.data.executor import each
 from flowsdf.data.faults import Failed
 from flowsdf.geometry.extract import extract
-from flowsdf.models.deepsdf import LATENT_DIM, DeepSDF, clamped_l1, field, objective
+from flowsdf.models.deepsdf import LATENT_DIM, LATENT_PENALTY, DeepSDF, clamped_l1, field, objective
 from flowsdf.studies.threads import side_by_side
 from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
 from flowsdf.train.progress import follow
@@ -79,6 +79,7 @@ def train_codes(
     points_per_step: int,
     ema: float,
     seed: int,
+    penalty: float = LATENT_PENALTY,
 ) -> tuple[AutoDecoder, dict]:
     """Train a decoder and its codes together, the parts of ``model`` in ``rates`` at their rates; their moving average.
 
@@ -95,7 +96,7 @@ def train_codes(
         shapes, chosen = shapes.to(device), chosen.to(device)
         at, truth = points[shapes[:, None], chosen], sdf[shapes[:, None], chosen]
         codes, extra = given(step, shapes, at)
-        return objective(model.decoder, codes, at, truth) + extra
+        return objective(model.decoder, codes, at, truth, penalty=penalty) + extra
 
     records = train(
         loss_at,
