@@ -108,6 +108,7 @@ def test_the_closing_table_repeats_what_was_measured(prepared):
     (row,) = dataset.closing_table(entries, folder).to_dict("records")
     assert (row["sheet_share"], row["kept_share"], row["leak_share"]) == (0.25, 0.99, 0.5)
     assert row["shape"] == "obj_0000" and row["category"] == "tunnel" and row["faces_out"] > row["faces_in"] > 100
+    assert (row["pieces"], row["cavities"]) == (1, 0)
 
 
 def test_an_exact_shape_has_no_error_and_a_shrunk_one_has(prepared):

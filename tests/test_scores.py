@@ -9,7 +9,7 @@ import pytest
 
 from flowsdf.conventions import Mesh, Surface
 from flowsdf.evaluation import scores as sc
-from flowsdf.evaluation.topology import spokes, telling, topology
+from flowsdf.evaluation.topology import piece_volumes, spokes, telling, topology
 from flowsdf.geometry.extract import extract
 
 
@@ -113,6 +113,18 @@ def test_without_a_surface_the_worst_is_scored_and_counted(broken):
     assert found["failed"] == 1
     for name in ("iou", "iou_near", "f_001", "f_002", "f_005", "normal_consistency", "volume_ratio"):
         assert found[name] == 0
+
+
+def test_a_cavity_is_a_piece_of_negative_volume():
+    def hollow(points):
+        shell = np.maximum(ball(0.5, (0.4, 0, 0))(points), -ball(0.3, (0.4, 0, 0))(points))
+        return np.minimum(shell, ball(0.2, (-0.6, 0, 0))(points))
+
+    mesh = extract(hollow, 96).mesh
+    unused = Mesh(np.concatenate([np.ones((2, 3)), mesh.vertices]), mesh.faces + 2)
+    spheres = 4 / 3 * np.pi * np.array([-(0.3**3), 0.2**3, 0.5**3])
+    for of in (mesh, unused):
+        assert sorted(piece_volumes(of)) == pytest.approx(spheres, rel=0.02)
 
 
 def test_topology_is_held_against_the_truth():

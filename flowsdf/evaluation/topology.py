@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import ConvexHull
 
 from flowsdf.conventions import Field, Mesh
@@ -30,6 +33,17 @@ def topology(mesh: Mesh) -> Topology:
         measure.euler_number(mesh),
         measure.volume(mesh),
     )
+
+
+def piece_volumes(mesh: Mesh) -> Float[np.ndarray, " p"]:
+    """The signed volume within each piece of a closed mesh: positive of an outer wall, negative of a cavity's."""
+    corners = mesh.faces[:, 0]
+    edges = np.concatenate([mesh.faces[:, :2], mesh.faces[:, 1:]]).T
+    size = len(mesh.vertices)
+    graph = coo_array((np.ones(edges.shape[1], bool), tuple(edges)), shape=(size, size))
+    _, piece = np.unique(connected_components(graph, directed=False)[1][corners], return_inverse=True)
+    a, b, c = (np.asarray(mesh.vertices, np.float64)[mesh.faces[:, corner]] for corner in range(3))
+    return np.bincount(piece, (a * np.cross(b, c)).sum(-1) / 6)
 
 
 def telling(meshes: Sequence[Mesh], each: int = 2) -> dict[str, list[int]]:

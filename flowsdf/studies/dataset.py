@@ -19,6 +19,7 @@ from flowsdf.data.manifest import STAGES, Entry
 from flowsdf.data.sdf import exact_sdf
 from flowsdf.data.sources import RawShape, folder_source, objaverse_source, procedural_source
 from flowsdf.evaluation.diagnostics import cosine
+from flowsdf.evaluation.topology import piece_volumes
 from flowsdf.geometry.distance import unsigned_distance
 from flowsdf.geometry.mesh import volume
 from flowsdf.studies.scans import SCANS, scanning
@@ -64,13 +65,16 @@ def rejections(entries: Sequence[Entry]) -> pd.DataFrame:
 
 
 def closing_table(entries: Sequence[Entry], folder: Path) -> pd.DataFrame:
-    """Per shape: what the closing measured, and faces in and out."""
-    types = dict.fromkeys(MEASURES, np.float64) | {"input_faces": np.int64, "faces": np.int32}
+    """Per shape: what the closing measured, faces in and out, the pieces of its solid, and cavities: errors of ours."""
+    types = dict.fromkeys(MEASURES, np.float64) | {"input_faces": np.int64}
     rows = []
     for entry in entries:
         arrays = read_arrays(artefact(folder, "watertight", entry), **types)
         measures = {name: float(arrays[name]) for name in MEASURES}
-        counts = {"faces_in": int(arrays["input_faces"]), "faces_out": len(arrays["faces"])}
+        mesh = read_mesh_artefact(folder, entry)
+        within = piece_volumes(mesh)
+        counts = {"faces_in": int(arrays["input_faces"]), "faces_out": len(mesh.faces)}
+        counts |= {"pieces": int((within > 0).sum()), "cavities": int((within < 0).sum())}
         rows.append({"shape": entry.name, "category": entry.category, **measures, **counts})
     return pd.DataFrame(rows)
 
