@@ -67,7 +67,9 @@ if private:
     )
 splits = pd.DataFrame([(e.split, e.category) for e in clean], columns=["split", "category"])
 counts = splits.groupby("split").category.agg(shapes="size", categories="nunique").reset_index()
-results.save_table(chapter, counts, "splits", caption="Shapes and categories of each split; near-duplicates share one.")
+moved = sum(e.split != shape.split for e, shape in zip(entries, shapes, strict=True))
+caption = f"Shapes and categories of each split; near-duplicates share one, for which {moved} shapes were moved."
+results.save_table(chapter, counts, "splits", caption=caption)
 
 # %%
 size = stages.set_index("stage")["megabytes"] * 1e6
@@ -152,17 +154,7 @@ for name, table in tables.items():
     titles = [f"{row.shape} {getattr(row, name):.3f}" for row in table.itertuples()]
     figure = figures.image_grid(list(map(picture, meshes)), titles, columns=10)
     results.save_figure(chapter, figure, f"worst_{name}", caption=f"The ten worst shapes by {name.replace('_', ' ')}.")
-results.record_metrics(
-    chapter,
-    {
-        "closing_kept_98_share": float((closing.kept_share > 0.98).mean()),
-        "closing_leaks": int((closing.leak_share > 0.1).sum()),
-        "closing_sheets": int((closing.sheet_share > 0.01).sum()),
-        "closing_cavities": int((closing.cavities > 0).sum()),
-        "closing_one_piece_share": float((closing.pieces == 1).mean()),
-        "closing_seconds": float(seconds["watertight"]),
-    },
-)
+results.record_metrics(chapter, dataset.closing_counts(closing) | {"closing_seconds": float(seconds["watertight"])})
 results.say(
     chapter,
     "{closing_leaks} shapes leak, {closing_sheets} hold sheets and {closing_cavities} have cavities, of {shapes_clean} "

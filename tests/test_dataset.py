@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from broken_meshes import write_good
 from PIL import Image
@@ -109,6 +110,18 @@ def test_the_closing_table_repeats_what_was_measured(prepared):
     assert (row["sheet_share"], row["kept_share"], row["leak_share"]) == (0.25, 0.99, 0.5)
     assert row["shape"] == "obj_0000" and row["category"] == "tunnel" and row["faces_out"] > row["faces_in"] > 100
     assert (row["pieces"], row["cavities"]) == (1, 0)
+
+
+def test_what_a_closing_comes_to_is_counted():
+    columns = ["kept_share", "leak_share", "sheet_share", "pieces", "cavities"]
+    lines = [(1.0, 0.0, 0.0, 1, 0), (0.97, 0.2, 0.02, 2, 1), (0.99, 0.05, 0.005, 1, 3), (0.99, 0.0, 0.0, 1, 0)]
+    assert dataset.closing_counts(pd.DataFrame(lines, columns=columns)) == {
+        "closing_kept_98_share": 0.75,
+        "closing_leaks": 1,
+        "closing_sheets": 1,
+        "closing_cavities": 2,
+        "closing_one_piece_share": 0.75,
+    }
 
 
 def test_an_exact_shape_has_no_error_and_a_shrunk_one_has(prepared):

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from flowsdf.data.faults import Failed
-from flowsdf.train import checkpoint, fits
-from flowsdf.train.loop import Average, Record, autocast_dtype, cosine, generator_at, train
+from flowsdf.train import checkpoint, fits, loop
+from flowsdf.train.loop import Average, Record, autocast_dtype, cosine, generator_at, generator_on, train
 
 torch.set_num_threads(1)
 SPAWN = multiprocessing.get_context("forkserver")
@@ -107,6 +107,14 @@ def test_randomness_of_a_step_is_its_own() -> None:
     assert torch.equal(draws[0], torch.rand(3, generator=generator_at(0, 1)))
 
 
+def test_randomness_on_a_device_follows_that_of_the_step() -> None:
+    draws = [torch.rand(4, generator=generator_on(torch.device("cpu"), generator_at(1, step))) for step in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+    both = generator_at(1, 0)
+    first, second = (torch.rand(4, generator=generator_on(torch.device("cpu"), both)) for _ in range(2))
+    assert torch.equal(first, draws[0]) and not torch.equal(first, second)
+
+
 def test_cosine_schedule() -> None:
     schedule = cosine(110, warmup=10)
     assert [schedule(s) for s in (0, 9, 10)] == [0.1, 1.0, 1.0]
@@ -138,6 +146,16 @@ def test_abandoned_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     assert [r.step for r in problem.train(tmp_path)] == list(range(STEPS))
     assert problem.calls == STEPS - 20
     assert_same(problem.state(), uninterrupted())
+
+
+def test_checkpoints_that_take_long_are_fewer(tmp_path: Path, monkeypatch) -> None:
+    kept, save = [], checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", lambda *parts: kept.append(parts[2]["step"]) or save(*parts))
+    list(Problem().train(tmp_path / "often", steps=12))
+    monkeypatch.setattr(loop, "FREE", 0.0)
+    monkeypatch.setattr(loop, "SHARE", 0.0)
+    list(Problem().train(tmp_path / "seldom", steps=12))
+    assert kept == [4, 8, 12] + [4, 12]
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:

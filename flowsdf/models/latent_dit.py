@@ -94,7 +94,7 @@ class LatentDiT(nn.Module):
         mask: Bool[Tensor, "b k"],
     ) -> Float[Tensor, "b latent"]:
         """The clean latent; `mask` is true for the views that exist, at least one a row."""
-        x = self.latent_in(latent)[:, None]  # (b, 1, d)
+        x = self.latent_in(latent).float()[:, None]  # (b, 1, d); a sum in bfloat16 would lose what the blocks add
         time = self.time_in(sinusoidal_embedding(t.float(), TIME_DIM))  # (b, d)
         views = self.views_in(torch.cat((features, poses), dim=-1))  # (b, k, d)
         for block in self.blocks:

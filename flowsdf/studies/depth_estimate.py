@@ -55,7 +55,8 @@ def cross_fitted(
         name, place = f"depth head {number + 1}", folder and folder / f"head{number}"
         head = fit_head(tokens[known].flatten(0, 2), wanted[known].flatten(0, 2), label=name, folder=place, **settings)
         with torch.no_grad():
-            told[fold == number] = head(tokens[fold == number].float())
+            for shape in (fold == number).nonzero()[:, 0]:  # one after another: all are tens of gigabytes as floats
+                told[shape] = head(tokens[shape].float())
     return told
 
 

@@ -14,7 +14,7 @@ from flowsdf.models.encoding import POSE_DIM, pose_embedding
 from flowsdf.models.latent_dit import LatentDiT
 from flowsdf.models.regressor import Regressor
 from flowsdf.models.weight_dit import WeightDiT
-from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, train
+from flowsdf.train.loop import Average, autocast_dtype, best_device, cosine, generator_at, generator_on, train
 from flowsdf.train.progress import follow
 
 MAX_VIEWS = 8
@@ -119,10 +119,10 @@ def train_predictor(
         shapes = torch.randint(len(codes), (batch,), generator=random)
         given = dropped(random_views(features[shapes], cameras, views, random), drop_views, drop_poses, random)
         t = torch.randint(len(alpha_bar), (batch,), generator=random).to(device)
-        noise = torch.randn(batch, codes.shape[1], generator=random).to(device)
-        seen, target = [part.to(device) for part in given], codes[shapes].to(device)
+        target = codes[shapes].to(device)
+        noise = torch.randn(target.shape, generator=generator_on(device, random), device=device)
         known = () if isinstance(network, Regressor) else (noised(target, alpha_bar[t], noise), t)
-        answer = network(*known, *seen)
+        answer = network(*known, *(part.to(device) for part in given))
         if loss_of:
             return loss_of(answer, shapes, random)
         return (answer - (noise if of_noise else target)).square().mean()

@@ -35,9 +35,10 @@ def fit_modulations(
     network = Modulated(anchor, code_dim=code_dim, rank=rank, **size)
     codes = nn.Parameter(CODE_SIZE * torch.randn(len(points), code_dim))
     both = nn.ModuleList([network, nn.ParameterList([codes])]).to(device)
+    points, sdf = points.to(device), sdf.to(device)
 
     def loss_at(step: int) -> Tensor:
-        at, truth = (part.to(device) for part in some_points(points, sdf, points_per_step, generator_at(seed, step)))
+        at, truth = some_points(points, sdf, points_per_step, generator_at(seed, step))
         decoders = layers_of(network(codes), size["width"], size["depth"], sine=size["sine"])
         return (distances(decoders, at, sine=size["sine"]) - truth).abs().mean()
 

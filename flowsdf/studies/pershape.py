@@ -45,9 +45,10 @@ def fit_decoders(
     decoders = PerShape(len(points), width, depth, sine=sine)
     decoders.load_vectors(start)
     decoders.to(device)
+    points, sdf = points.to(device), sdf.to(device)
 
     def loss_at(step: int) -> Tensor:
-        at, truth = (part.to(device) for part in some_points(points, sdf, points_per_step, generator_at(seed, step)))
+        at, truth = some_points(points, sdf, points_per_step, generator_at(seed, step))
         return (decoders(at) - truth).abs().mean(1).sum()
 
     records = train(
@@ -68,8 +69,9 @@ def fit_decoders(
 def some_points(
     points: Float[Tensor, "s n 3"], sdf: Float[Tensor, "s n"], count: int, random: torch.Generator
 ) -> tuple[Float[Tensor, "s p 3"], Float[Tensor, "s p"]]:
-    """``count`` random samples of every shape, with replacement."""
-    return chosen_points(points, sdf, torch.randint(points.shape[1], (len(points), count), generator=random))
+    """``count`` random samples of every shape, with replacement, where the points are."""
+    chosen = torch.randint(points.shape[1], (len(points), count), generator=random)
+    return chosen_points(points, sdf, chosen.to(points.device))
 
 
 def chosen_points(

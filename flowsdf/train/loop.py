@@ -20,6 +20,7 @@ from flowsdf.train import checkpoint
 from flowsdf.train.memory import sparing
 
 CHECK_EVERY = 100  # steps between looks at the loss on devices where looking means waiting
+FREE, SHARE = 5, 0.05  # the seconds that writing checkpoints may take, and the share of a run's time besides
 
 
 class Record(NamedTuple):
@@ -56,11 +57,12 @@ def train(
 ) -> Iterator[Record]:
     """Minimise loss_at(step) over `module`, whose device it follows, at the optimizer's rates times schedule(step).
 
-    With a `folder` it keeps a checkpoint `every` steps and at the end, and goes on from the last one: exactly, where
-    `loss_at` depends on the step alone (`generator_at`); the records of the steps before it are given again. Several
-    processes average their gradients. A step that needs more memory than the GPU has is taken again with saved tensors
-    in main memory, as are all later ones (`sparing`). Failed on a loss that is not finite, on a checkpoint of another
-    `fingerprint`, and where memory is still too little; SIGTERM and Ctrl-C save, then exit 143 and 130.
+    With a `folder` it keeps a checkpoint `every` steps, fewer where writing takes long (`SHARE`), and one at the end.
+    It goes on from the last: exactly, where `loss_at` depends on the step alone (`generator_at`); the records of the
+    steps before it are given again. Several processes average their gradients. A step that needs more memory than the
+    GPU has is taken again with saved tensors in main memory, as are all later ones (`sparing`). Failed on a loss that
+    is not finite, on a checkpoint of another `fingerprint`, and where memory is still too little; SIGTERM and Ctrl-C
+    save, then exit 143 and 130.
     """
     accelerator = Accelerator()
     keeper = accelerator.is_main_process and folder is not None
@@ -73,14 +75,15 @@ def train(
         )  # (steps, 2): loss, seconds
         for step in range(done):  # so that what the caller averages and draws is that of an uninterrupted run
             yield Record(step, log[step, 0], float(log[step, 1]))
-        began, total = time.perf_counter() - seconds, torch.zeros((), device=device)
+        began, writing, total = time.perf_counter() - seconds, 0.0, torch.zeros((), device=device)
         differentiate = sparing(lambda step: _differentiated(accelerator, loss_at, step, device, autocast), optimizer)
         for step in range(done, steps):
             _set_rates(optimizer, schedule(step))
             optimizer.zero_grad()
             loss = differentiate(step)
             total += loss
-            keep = (step + 1) % every == 0 or step + 1 == steps
+            soon = writing > FREE + SHARE * (time.perf_counter() - began)
+            keep = ((step + 1) % every == 0 and not soon) or step + 1 == steps
             if keep or device.type == "cpu" or (step + 1) % CHECK_EVERY == 0:
                 _require_finite(total, step)
             _average_gradients(accelerator, parameters)
@@ -91,11 +94,18 @@ def train(
                 ema.update_parameters(module)
             if keeper and (keep or caught):
                 state = {**checkpoint.pack(module, optimizer, ema), "log": log[: step + 1]}
-                _require_finite(sum(t.sum() for t in state.values()), step)
                 facts = {"step": step + 1, "seconds": time.perf_counter() - began, "fingerprint": fingerprint}
-                checkpoint.save(folder, state, facts)
+                writing += _save(folder, state, facts)
             if caught:
                 return
+
+
+def _save(folder: Path, state: dict[str, Tensor], facts: dict) -> float:
+    """Keep a checkpoint of finite numbers; the seconds that it took."""
+    began = time.perf_counter()
+    _require_finite(sum(tensor.sum() for tensor in state.values()), facts["step"] - 1)
+    checkpoint.save(folder, state, facts)
+    return time.perf_counter() - began
 
 
 @contextmanager
@@ -131,6 +141,11 @@ def generator_at(seed: int, step: int) -> torch.Generator:
     """The randomness of one step: a function of (seed, step, process), so that resuming needs no saved state."""
     entropy = np.random.SeedSequence(seed, spawn_key=(step, PartialState().process_index))
     return torch.Generator().manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+
+def generator_on(device: torch.device, random: torch.Generator) -> torch.Generator:
+    """One on a device, begun at the next number of ``random``: a CPU takes long over the noise of a million weights."""
+    return torch.Generator(device).manual_seed(int(torch.randint(2**63 - 1, (), generator=random)))
 
 
 def cosine(steps: int, *, warmup: int = 0) -> Callable[[int], float]:

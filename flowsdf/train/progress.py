@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import torch
 from tqdm import tqdm
 
 from flowsdf.train.loop import Record
@@ -19,10 +20,10 @@ def progress(items: Iterable[Item], label: str, total: int | None = None) -> Ite
 
 def follow(records: Iterable[Record], label: str, steps: int, *, decay: float = 0.98) -> list[tuple[int, float, float]]:
     """Drain a training run: (step, seconds, moving average of the loss) now and then and at the end."""
-    curve, average = [], 0.0
+    curve, average = [], torch.zeros((), dtype=torch.float64)  # a tensor, as looking at a number waits for the GPU
     for record in progress(records, label, steps):
         weight = max(1 - decay, 1 / (record.step + 1))  # a plain mean at first, so that the start does not linger
-        average += weight * (float(record.loss) - average)
+        average = average + weight * (record.loss - average)
         if record.step % max(1, steps // CURVE_POINTS) == 0 or record.step + 1 == steps:
-            curve.append((record.step, round(record.seconds, 2), average))
+            curve.append((record.step, round(record.seconds, 2), float(average)))
     return curve

@@ -75,14 +75,14 @@ def stool(rng) -> list[Part]:
 
 def bench(rng) -> list[Part]:
     """A park bench: slats for a seat and a back on two sturdy frames."""
-    x, seat, gap = rng.uniform(0.6, 1.0), rng.uniform(0.32, 0.6), rng.uniform(0.13, 0.19)
-    parts = [box(2 * x, 0.05, 0.1).at(0, seat, -0.2 + gap * i) for i in range(4)]
+    x, seat, gap = rng.uniform(0.6, 1.0), rng.uniform(0.32, 0.6), rng.uniform(0.14, 0.165)
+    parts = [box(2 * x, 0.05, 0.08).at(0, seat, -0.2 + gap * i) for i in range(4)]
     rows = int(rng.integers(2, 4))
     parts += [box(2 * x, 0.1, 0.05).at(0, seat + 0.15 + gap * i, -0.33 - 0.03 * i) for i in range(rows)]
     side, top = x - rng.uniform(0.06, 0.3), seat + gap * (rows + 0.3)
     parts += mirrored(lambda s: rod((s * side, 0, 0.2), (s * side, seat, 0.2), 0.045))
     parts += mirrored(lambda s: rod((s * side, 0, -0.3), (s * side, top, -0.36), 0.045))
-    parts += mirrored(lambda s: box(0.07, 0.06, 0.55).at(s * side, seat - 0.05, -0.05))
+    parts += mirrored(lambda s: box(0.07, 0.06, 0.6).at(s * side, seat - 0.05, -0.025))
     return parts + mirrored(lambda s: box(0.08, 0.05, 0.6).at(s * side, seat + 0.25, -0.05))
 
 

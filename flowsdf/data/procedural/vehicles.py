@@ -91,8 +91,8 @@ def airplane(rng) -> list[Part]:
     rudder = fin(rng.uniform(0.28, 0.4), 0.26, 0.14, 0.14).turn("z", 90).at(0, 0, -0.76)
     engines = mirrored(
         lambda s: limb(
-            (s * 0.45 * span, stance - 0.1, -0.45 * sweep),
-            (s * 0.45 * span, stance - 0.1, 0.25 - 0.45 * sweep),
+            (s * 0.45 * span, stance - 0.08, -0.45 * sweep),
+            (s * 0.45 * span, stance - 0.08, 0.25 - 0.45 * sweep),
             0.07,
             0.075,
         )
@@ -126,11 +126,11 @@ def skateboard(rng) -> list[Part]:
     """A deck with kicked ends on two trucks and four wheels."""
     half, long, kick = rng.uniform(0.15, 0.32), rng.uniform(0.5, 0.7), rng.uniform(5, 35)
     wheel, grip = rng.uniform(0.06, 0.12), 0.06
-    height = 2 * wheel + 0.06
+    height = 2 * wheel + 0.13
     round_ = np.array([(np.cos(a) * half, 0.26 + np.sin(a) * half * 0.8) for a in np.linspace(0, np.pi, 17)])
     end = plate([(-half, 0), (half, 0), *round_], grip).turn("x", 90 - kick).at(0, height, long - 0.02)
     ends = [end, end.turn("y", 180)]
-    trucks = [box(0.12, wheel + 0.06, 0.14).at(0, 1.5 * wheel + 0.03, z) for z in (-0.42, 0.42)]
+    trucks = [box(0.12, wheel + 0.12, 0.14).at(0, 1.5 * wheel + 0.06, z) for z in (-0.42, 0.42)]
     return [
         box(2 * half, grip, 2 * long).at(0, height, 0),
         *ends,

@@ -92,7 +92,7 @@ def teapot(rng) -> list[Part]:
     body = revolve([(0, 0), *curve, (0, height)])
     path = [(belly - 0.1, 0.3 * height, 0), (belly + 0.2, 0.4 * height, 0), (belly + 0.25, height, 0)]
     spout = tube(smooth([*path, (belly + 0.4, height + lift - 0.1, 0)], 2), 0.13, 0.06)
-    handle = tube(bow(0.4 * height, 70, 290, centre=(-belly - 0.03, height / 2, 0)), 0.055)
+    handle = tube(bow(0.4 * height, 50, 310, centre=(-belly - 0.03, height / 2, 0)), 0.055)
     knob = ball(rng.uniform(0.07, 0.1)).at(0, height + 0.22, 0)
     return [body, revolve([(0, height - 0.05), (0.3, height - 0.05), *lid, (0, height + 0.2)]), knob, *spout, *handle]
 
@@ -131,7 +131,7 @@ def candle_holder(rng) -> list[Part]:
     middle = [
         disc(0.05, 1.0).at(0, 0.55, 0),
         cone(0.07, 0.13, 0.1).at(0, 1.0, 0),
-        disc(0.06, tall).at(0, 1.1 + tall / 2, 0),
+        disc(0.06, tall).at(0, 1.08 + tall / 2, 0),
     ]
     foot = revolve([(0, 0), (0.4, 0), *smooth([(0.4, 0.06), (0.1, 0.1), (0.06, 0.3)]), (0, 0.3)])
     return [foot, *middle, *[part.turn("y", 360 * i / arms) for i in range(arms) for part in arm]]
