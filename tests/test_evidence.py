@@ -8,8 +8,9 @@ import pytest
 import toy_report
 
 from flowsdf.data.faults import Failed
+from flowsdf.report.book import problems
 from flowsdf.report.evidence import evidence_for, gather
-from flowsdf.report.freshness import read_json
+from flowsdf.report.freshness import digest_json, read_json
 from flowsdf.report.ledger import load_claims, row
 from flowsdf.report.ledger import text as shown
 from flowsdf.report.parameters import parameters
@@ -42,7 +43,9 @@ def test_what_was_gathered_is_judged(where: Places) -> None:
     assert evidence_for(where.reports, "00_first") == kept
     (claim,) = load_claims(where.root)
     assert row(claim, where.reports)["verdict"] == "reproduced-exact"
-    write_json(path, kept | {"metrics": kept["metrics"] | {"area": [3.1416, 4.0]}})
+    del kept["seal"]
+    kept["metrics"]["area"] = [3.1416, 4.0]
+    write_json(path, kept | {"seal": digest_json(kept)})
     judged = row(claim, where.reports)
     assert judged["verdict"] == "not reproduced" and judged["measured"] == "3.571 (3.142 to 4)"
 
@@ -63,6 +66,21 @@ def test_what_is_kept_shape_by_shape_is_judged_over_seeds_and_shapes(where: Plac
     assert "2 against 3.3333, as claimed in 2 of 2 runs" in row(claim, where.reports)["reason"]
     write_json(folders[2] / "00_first" / "by_shape.json", {"length": [1.0], "area": [2.0]})
     assert json.loads(gather(where, "00_first", [1, 2]).read_text())["by_shape"] == {}
+
+
+def test_evidence_that_was_edited_or_damaged_is_refused(where: Places) -> None:
+    path = gather(where, "00_first", [1, 2])
+    kept = path.read_text()
+    for changed in (kept.replace("3.14", "3.15", 1), kept[:60], kept.replace('"seal"', '"sea"')):
+        assert changed != kept
+        path.write_text(changed)
+        with pytest.raises(Failed, match=r"00_first.json in .* was edited or is damaged: make evidence CH=00_first"):
+            evidence_for(where.reports, "00_first")
+        told = "evidence/00_first.json was edited or is damaged; make evidence CH=00_first"
+        assert told in problems(where, where.reports)
+    path.write_text(kept)
+    assert evidence_for(where.reports, "00_first") == json.loads(kept)
+    assert not any("evidence/" in problem for problem in problems(where, where.reports))
 
 
 def test_evidence_of_other_code_does_not_count(where: Places) -> None:

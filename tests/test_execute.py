@@ -329,7 +329,7 @@ def test_a_kernel_needs_no_port_that_another_process_could_take(report: Path) ->
     assert read_json(report / "reports/smoke/00_first/metrics.json")["ipc"]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_stopped_run_leaves_no_orphan_and_no_temporary_file(tmp_path: Path, number: int, code: int) -> None:
     root, words = toy_report.make(tmp_path / "report"), toy_report.command("execute", "00_first")
     mode(root, "sleep")

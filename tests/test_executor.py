@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 import types
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
-from flowsdf.data import executor, executor_processes
+from flowsdf.data import executor, executor_cluster, executor_processes
 from flowsdf.data.executor import run_tasks
 from flowsdf.data.faults import Failed, Rejected
 
@@ -182,6 +182,48 @@ def test_a_cluster_that_runs_is_used(monkeypatch):
     assert run_tasks(square, range(5), label="cluster") == [n**2 for n in range(5)]
     monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:1")
     with pytest.raises(Failed, match="no scheduler answers"):
+        run_tasks(square, [1], label="cluster")
+
+
+def test_a_worker_of_another_library_refuses_its_tasks(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
+    monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:2")
+    head = executor_cluster.same
+    monkeypatch.setattr(executor_cluster, "same", lambda source, *words: head("an older one", *words))
+    with pytest.raises(Failed, match="another version of flowsdf: restart the workers"):
+        run_tasks(square, [1, 2], label="cluster")
+
+
+def test_on_a_cluster_a_task_that_kills_is_set_aside_and_the_others_run_once(monkeypatch):
+    class KilledWorker(Exception):  # noqa: N818 - as Dask calls it
+        pass
+
+    ran = []
+
+    def work(number):
+        ran.append(number)
+        if number == 1:
+            raise KilledWorker
+        time.sleep(0.1)
+        return number
+
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Client))
+    monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:2")
+    monkeypatch.setattr(executor, "_guarded", lambda function, task: function(task))
+    outcomes = run_tasks(work, range(4), label="cluster")
+    assert outcomes[0::2] == [0, 2] and outcomes[3] == 3 and sorted(ran) == [0, 1, 2, 3]
+    assert str(outcomes[1]) == "killed_worker: every worker that took this task was lost"
+
+
+@pytest.mark.parametrize("error", [CancelledError(), type("CommClosedError", (OSError,), {})("closed")])
+def test_a_scheduler_that_is_lost_is_said_in_a_line(monkeypatch, error):
+    class Lost(Client):
+        def ncores(self):
+            raise error
+
+    monkeypatch.setitem(sys.modules, "distributed", types.SimpleNamespace(Client=Lost))
+    monkeypatch.setenv("SCHEDULER", "tcp://127.0.0.1:2")
+    with pytest.raises(Failed, match="SCHEDULER=tcp://127.0.0.1:2 was lost: start one"):
         run_tasks(square, [1], label="cluster")
 
 

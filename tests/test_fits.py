@@ -97,6 +97,26 @@ def test_fits_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> Non
     assert [fit.facts for fit in again.values()] == [fit.facts for fit in found.values()]
 
 
+def job_of(value: float) -> fits.Job:
+    data = torch.full((2, 50, 3), value), torch.full((2, 50), value)
+    return fits.Job(deepsdf.fit_decoder, data, DECODER | {"steps": 3}, {"points": str(value)})
+
+
+def test_two_runs_with_other_data_in_one_store_have_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filed, others = {}, [job_of(2.0)]
+
+    def meanwhile(function, tasks, *, label, workers):
+        if others:  # another run begins and ends before these workers have read their data
+            fits.fit_all({"few": others.pop()}, store=tmp_path)
+        filed[float(torch.load(tasks[0][0].data[0]).mean())] = tasks[0][0].data[0]
+
+    monkeypatch.setattr(fits, "map_tasks", meanwhile)
+    monkeypatch.setattr(fits, "fit", lambda *data, **named: fits.Fit({}, {}))
+    fits.fit_all({"few": job_of(1.0)}, store=tmp_path)
+    assert sorted(filed) == [1.0, 2.0] and len(set(filed.values())) == 2
+    assert not any(path.exists() for path in filed.values())
+
+
 def test_with_one_of_three_workers_killed_the_fits_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

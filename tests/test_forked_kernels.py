@@ -19,6 +19,7 @@ from toy_report import HERE
 
 from flowsdf.report.forked_kernels import ADDRESS, FORKED, expect, kernels
 from flowsdf.report.freshness import read_json
+from flowsdf.report.stopping import stops
 
 pytestmark = pytest.mark.skipif(not FORKED, reason="this system's libraries cannot be forked")
 AT_START = """import os
@@ -142,7 +143,17 @@ def test_other_threads_than_the_server_s_are_not_to_be_had(report: Path, monkeyp
     assert read_json(metrics) | {"threads": 1, "of_worker": 1, "ready": 0} == read_json(metrics)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_terminal_that_closes_stops_work_but_for_nohup() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert signal.SIGHUP in stops()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        assert stops() == [signal.SIGINT, signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_stop_reaches_every_process_of_the_command(number: int, code: int) -> None:
     words = [sys.executable, "-m", "flowsdf.report.forked_kernels", "sh", "-c", "sh -c 'sleep 600; true'; true"]
 

@@ -284,6 +284,20 @@ def test_what_a_busy_machine_did_is_tried_again(tmp_path, light, monkeypatch):
     assert [usable(e) for e in prepare(folder_source(meshes), tmp_path / "out", samples=50)] == [True, True, False]
 
 
+def test_a_worker_that_does_not_see_a_mesh_stops_the_run_and_does_not_reject_it(tmp_path, light, monkeypatch):
+    def blind(function, tasks, *, label, on_result, workers=None):
+        for number, task in enumerate(tasks):
+            hidden = task._replace(path=task.path.with_name(f"elsewhere-{task.path.name}"))
+            on_result(number, _guarded(function, hidden))
+
+    meshes = folder_of(tmp_path / "in", 2)
+    with monkeypatch.context() as on_a_cluster:
+        on_a_cluster.setattr(pipeline, "run_tasks", blind)
+        with pytest.raises(Failed, match="is here, and a worker does not see it: mount its folder there"):
+            prepare(folder_source(meshes), tmp_path / "out", samples=50)
+    assert all(usable(e) for e in prepare(folder_source(meshes), tmp_path / "out", samples=50))
+
+
 def test_a_shape_that_kills_its_worker_is_listed(tmp_path, light, monkeypatch):
     def killing(function, tasks, *, label, on_result, workers=None):
         on_result(0, Rejected("killed_worker", "twice"))

@@ -119,6 +119,19 @@ def test_a_cell_whose_code_was_edited_meanwhile_does_not_count(where: Places) ->
     assert not cell.folder.exists()
 
 
+def test_a_cell_whose_result_is_elsewhere_is_a_hole(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "execute", lambda *words, **named: None)  # as of a worker with a folder of its own
+    monkeypatch.setattr(sweep, "run_tasks", lambda work, cells, on_result, **_: list(map(on_result, range(9), cells)))
+    assert set(swept(where).values()) == {"lost: its worker's result is not in this folder"}
+
+
+def test_a_finished_cell_that_is_asked_for_again_is_not_run(where: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept(where)
+    monkeypatch.setattr(sweep, "execute", None)
+    for cell in sweep.cells(where, [2, 4], [1], timeout=300):
+        sweep.run_cell(cell)
+
+
 def test_a_small_sweep_of_its_own_is_not_drawn(where: Places) -> None:
     swept(where)
     with pytest.raises(Failed, match="no sweep of three counts"):

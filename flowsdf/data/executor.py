@@ -30,8 +30,9 @@ def run_tasks(
     """``function`` of each task, in the tasks' order whatever finishes first; a Rejected takes its task's place.
 
     Every outcome also goes to ``on_result(task number, outcome)`` as it comes. A lost worker costs the tasks in
-    flight one retry, each alone; a task that loses its worker twice is rejected as ``killed_worker``. Any other
-    exception stops the run as Failed. ``function`` must be importable by name; ``workers`` defaults to the cores.
+    flight one retry, each alone; a task that loses its worker twice is rejected as ``killed_worker``. On a cluster the
+    scheduler tries a lost worker's task again, as often as it is set to (Dask: three times). Any other exception stops
+    the run as Failed. ``function`` must be importable by name; ``workers`` defaults to the cores.
     """
     outcomes: dict[int, Result | Rejected] = {}
     progress = _progress(label, len(tasks))
@@ -71,7 +72,9 @@ def each(function: Callable[[Task], Result], tasks: Sequence[Task], *, label: st
 def open_executor(workers: int | None = None) -> Iterator[tuple[Executor, Callable[[], int]]]:
     """An executor and how many tasks it runs at once now: the cluster's at ``SCHEDULER``, or a pool of processes."""
     address = os.environ.get("SCHEDULER")
-    with _cluster(address) if address else pool(workers or os.cpu_count() or 1) as opened:
+    if address:
+        from flowsdf.data.executor_cluster import cluster  # reads the whole library's source
+    with cluster(address) if address else pool(workers or os.cpu_count() or 1) as opened:
         yield opened
 
 
@@ -126,6 +129,8 @@ def _guarded(function, task):
 
 
 def _outcome(future: Future, number: int, label: str):
+    if type(future.exception()).__name__ == "KilledWorker":  # a cluster's word for a task that it tried often enough
+        return Rejected("killed_worker", "every worker that took this task was lost")
     try:
         return future.result()
     except Failed as failed:
@@ -133,8 +138,8 @@ def _outcome(future: Future, number: int, label: str):
 
 
 def _lost(error: BaseException | None) -> bool:
-    """Whether an exception means that the worker died: by its base class here, by its name on a cluster."""
-    return isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker"
+    """Whether an exception means that a worker of this machine died, and with it the pool."""
+    return isinstance(error, BrokenExecutor)
 
 
 def _check_start(executor: Executor, label: str) -> None:
@@ -144,20 +149,6 @@ def _check_start(executor: Executor, label: str) -> None:
     except BrokenExecutor:
         hint = "run it from a module guarded by if __name__ == '__main__', or free some memory"
         raise Failed(f"{label}: the worker processes do not start: {hint}") from None
-
-
-@contextmanager
-def _cluster(address: str) -> Iterator[tuple[Executor, Callable[[], int]]]:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise Failed(f"SCHEDULER={address} needs one more package: pip install dask distributed") from None
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError) as error:
-        raise Failed(f"SCHEDULER={address}: no scheduler answers there ({error})") from None
-    with client, client.get_executor(pure=False) as executor:  # pure: a retry would get the first try's error
-        yield executor, lambda: max(1, sum(client.ncores().values()))  # workers join when their queue lets them
 
 
 def _progress(label: str, total: int):

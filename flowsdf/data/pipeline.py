@@ -27,6 +27,7 @@ from flowsdf.data.stages import Job, beside, features_key, finished, prepare_sha
 from flowsdf.geometry.mesh import sample_surface
 
 DUPLICATE_POINTS = 2048  # per surface, for near-duplicates
+NO_FILE = "there is no such regular file"  # the reason of a worker that is shown none
 
 
 def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: int | None = None) -> list[Entry]:
@@ -48,6 +49,8 @@ def prepare(shapes: Sequence[RawShape], folder: Path, *, samples: int, workers: 
             outcome = {
                 "watertight": Stage("rejected", outcome.code, outcome.reason, key=jobs[number].keys["watertight"])
             }
+        if any(stage.reason == NO_FILE for stage in outcome.values()) and (file := jobs[number].path).is_file():
+            raise Failed(f"{file} is here, and a worker does not see it: mount its folder there, and start again")
         features = entries[number].stages.get("features")
         outcome |= {"features": features} if features and "views" in outcome else {}
         entries[number] = entries[number]._replace(stages=outcome)

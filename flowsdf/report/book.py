@@ -13,6 +13,7 @@ from typing import Any
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
+from flowsdf.report.evidence import whole
 from flowsdf.report.execute import keep_apart
 from flowsdf.report.freshness import digest, digest_json, read_json
 from flowsdf.report.places import Places, chapters, places
@@ -111,6 +112,9 @@ def problems(where: Places, results: Path) -> list[str]:
     made = (results / "ledger.json").exists() or (results / "99_ledger" / "run.json").exists()
     forged = made and ledger.get("seal") != digest_json({k: v for k, v in ledger.items() if k != "seal"})
     found = ["ledger.json was edited by hand or is missing; make chapter CH=99_ledger"] if forged else []
+    for path in sorted((results / "evidence").glob("*.json")):
+        if not whole(path):
+            found.append(f"evidence/{path.name} was edited or is damaged; make evidence CH={path.stem}")
     asked = exhibits(where)
     for chapter in chapters(where.root):
         folder = results / chapter

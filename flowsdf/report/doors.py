@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flowsdf.data.faults import Failed
 
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)
 
 
 def run_parser(description: str) -> argparse.ArgumentParser:

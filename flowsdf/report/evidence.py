@@ -45,14 +45,28 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
         "metrics": {name: [found[name] for found in metrics] for name in common},
         "by_shape": {name: [found[name] for found in shapes] for name in alike},
     }
-    write_json(path, content)
+    write_json(path, {**content, "seal": digest_json(content)})
     return path
 
 
 def evidence_for(reports: Path, chapter: str) -> dict[str, Any]:
-    """What was gathered for a chapter by the code and parameters of its own run; empty when nothing was."""
-    found = read_json(reports / "evidence" / f"{chapter}.json")
-    return found if found and found["code"] == code_of(reports / chapter) else {}
+    """What was gathered for a chapter by the code and parameters of its own run; empty when nothing was.
+
+    Failed where it is not as it was gathered.
+    """
+    path = reports / "evidence" / f"{chapter}.json"
+    if not path.exists():
+        return {}
+    if not whole(path):
+        raise Failed(f"{path.name} in {path.parent} was edited or is damaged: make evidence CH={chapter} again")
+    found = read_json(path)
+    return found if found["code"] == code_of(reports / chapter) else {}
+
+
+def whole(path: Path) -> bool:
+    """Whether a file of evidence has the content that it was sealed with."""
+    found = read_json(path)
+    return bool(found) and found.get("seal") == digest_json({k: v for k, v in found.items() if k != "seal"})
 
 
 def code_of(folder: Path) -> str:

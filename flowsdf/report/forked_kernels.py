@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flowsdf.data.executor_processes import FORKED, KEPT_MEMORY, SLOW_IMPORTS, prepare_workers
+from flowsdf.report.stopping import stops
 
 ADDRESS = "FLOWSDF_KERNELS"  # the environment variable that says where kernels are to be had
 IMPORTED = (*SLOW_IMPORTS, "ipykernel.kernelapp", "matplotlib.pyplot", "seaborn", "skimage.measure")
@@ -196,15 +197,15 @@ def _forked(_path: bytes, words: list[str], files: Sequence[int]) -> int:
 def main() -> int:
     """Run a command; its notebooks get forked kernels where this system's libraries can be forked.
 
-    Ctrl-C and SIGTERM reach every process of the command: a shell among them would keep them to itself.
+    Ctrl-C, SIGTERM and the end of a terminal reach every process of the command: a shell among them would keep them.
     """
     waiting: list[int] = []  # what came before there was a command
-    stops = (signal.SIGINT, signal.SIGTERM)
-    for number in stops:
+    ends = stops()
+    for number in ends:
         signal.signal(number, lambda number, _: waiting.append(number))
     start: dict[str, Any] = {"close_fds": False, "process_group": 0}  # make hands its descriptors on
     with kernels() if FORKED else nullcontext(), subprocess.Popen(sys.argv[1:], **start) as command:
-        for number in stops:
+        for number in ends:
             signal.signal(number, lambda number, _: _send(command.pid, number))
         for number in waiting:
             _send(command.pid, number)

@@ -33,7 +33,7 @@ def stoppable(job: Callable[[], Result]) -> Result:
             errors.append(error)
 
     with _temporary_folder():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stops():
             signal.signal(number, stop)
         thread = threading.Thread(target=work)
         thread.start()
@@ -59,8 +59,8 @@ def _temporary_folder() -> Iterator[None]:
 
 
 def stop(number: int, _frame: Any = None) -> NoReturn:
-    """End at once on Ctrl-C or SIGTERM: interrupt the kernel, then kill everything below this process."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    """End at once on one of ``stops``: interrupt the kernel, then kill everything below this process."""
+    for each in stops():
         signal.signal(each, signal.SIG_IGN)  # a second one would come in the middle of this
     import psutil
 
@@ -75,8 +75,15 @@ def stop(number: int, _frame: Any = None) -> NoReturn:
         for folder in _folders:
             shutil.rmtree(folder, ignore_errors=True)
         time.sleep(0.05)
-    print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        print(f"stopped by {signal.Signals(number).name}; what was finished is kept", file=sys.stderr, flush=True)
     os._exit(128 + number)
+
+
+def stops() -> list[signal.Signals]:
+    """The signals that end work: Ctrl-C, SIGTERM, and a terminal that closes, unless ``nohup`` says to go on."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else [])]
 
 
 def send(process: Any, number: int) -> None:

@@ -78,6 +78,8 @@ def _own_values(where: Places) -> dict[str, Any]:
 
 def run_cell(cell: Cell) -> None:
     """In a worker: one notebook, its output in a log beside its folder; Rejected with the reason when it fails."""
+    if cell.finished:  # a scheduler whose worker was lost after it asks for this again
+        return
     _only_task_of_its_process()
     cell.folder.parent.mkdir(parents=True, exist_ok=True)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the kernel, on a cluster as in a pool: threads change the last digits
@@ -163,7 +165,7 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str], made_by:
         budget, done = BUDGETS[cell.values["fixed_epochs"]], cell.finished
         asked = {"shapes": cell.values["shapes"], "seed": cell.values["seed"], "budget": budget}
         sizes = {name: cell.values[name] for name in SIZES if name in cell.values}
-        lines.append(asked | {"state": "done" if done else state[cell.folder.name]} | sizes)
+        lines.append(asked | {"state": "done" if done else _without_result(state[cell.folder.name])} | sizes)
         if done:
             lines[-1] |= {"seconds": read_json(cell.folder / "run.json")["seconds"]}
             lines[-1] |= read_json(cell.folder / "metrics.json")
@@ -174,6 +176,10 @@ def gather(where: Places, every: Sequence[Cell], state: dict[str, str], made_by:
     write(folder / "scores.csv", whole.to_csv(index=False).encode())
     write_json(folder / "code.json", made_by)
     return table
+
+
+def _without_result(state: str) -> str:
+    return "lost: its worker's result is not in this folder" if state == "done" else state
 
 
 def code_now(where: Places) -> str:

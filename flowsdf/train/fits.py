@@ -78,24 +78,30 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None)
         keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
         rest = max(1, (os.cpu_count() or 1) - len(jobs) + 1)
         threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one
-        missing = [name for name in jobs if not (_place(store, name, keys[name]) / "result.json").exists()]
+        places = {name: _place(store, name, keys[name]) for name in jobs}
+        missing = [name for name, place in places.items() if not (place / "result.json").exists()]
         try:
-            tasks = [(_filed(jobs[n], store / "data" / n), store, n, threads[n]) for n in missing]
+            tasks = [(_filed(jobs[n], places[n] / "data"), store, n, threads[n]) for n in missing]
             map_tasks(_fit_in_worker, tasks, label="fits", workers=workers)
         finally:
-            shutil.rmtree(store / "data", ignore_errors=True)
+            for name in missing:
+                shutil.rmtree(places[name] / "data", ignore_errors=True)
     return {
         n: fit(j.study, *j.data, store=store, name=n, parameters=j.parameters, inputs=j.inputs) for n, j in jobs.items()
     }
 
 
 def _filed(job: Job, folder: Path) -> Job:
-    """The job with its data as files, which processes can share; shared memory is often too little."""
+    """The job with its data as files, which processes can share; shared memory is often too little.
+
+    Whoever else fits the same has the same files, and may be reading them while they are written again.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{number}.pt" for number in range(len(job.data)))
     for path, part in zip(paths, job.data, strict=True):
         try:
-            torch.save(part, path)
+            torch.save(part, new := path.with_suffix(f".{os.getpid()}"))
+            os.replace(new, path)
         except (OSError, RuntimeError) as error:  # the latter where the disk is full
             raise Failed(f"cannot write {path}: {error}; is the disk full?") from None
     return job._replace(data=paths)
