@@ -10,7 +10,7 @@ import toy_report
 from flowsdf.data.faults import Failed
 from flowsdf.report.book import problems
 from flowsdf.report.evidence import evidence_for, gather
-from flowsdf.report.freshness import digest_json, read_json
+from flowsdf.report.freshness import read_json, under_seal
 from flowsdf.report.ledger import load_claims, row
 from flowsdf.report.ledger import text as shown
 from flowsdf.report.parameters import parameters
@@ -45,7 +45,7 @@ def test_what_was_gathered_is_judged(where: Places) -> None:
     assert row(claim, where.reports)["verdict"] == "reproduced-exact"
     del kept["seal"]
     kept["metrics"]["area"] = [3.1416, 4.0]
-    write_json(path, kept | {"seal": digest_json(kept)})
+    write_json(path, under_seal(kept))
     judged = row(claim, where.reports)
     assert judged["verdict"] == "not reproduced" and judged["measured"] == "3.571 (3.142 to 4)"
 

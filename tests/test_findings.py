@@ -8,6 +8,7 @@ import pytest
 
 from flowsdf.report.evidence import code_of
 from flowsdf.report.findings import ALL, findings, in_short, lead, numbers
+from flowsdf.report.freshness import under_seal
 from flowsdf.report.places import ROOT, chapters
 from flowsdf.report.prose import typed_numbers
 from flowsdf.report.results_table import findings_list, results_table, summary, tally
@@ -114,10 +115,10 @@ def test_several_seeds_are_told_of_and_are_means_in_the_results_table(tmp_path: 
     (published / "00_a" / "run.json").write_text(json.dumps(run))
     (published / "00_a" / "metrics.json").write_text('{"x": 0.5}')
     over = {"seeds": [0, 1, 2], "code": code_of(published / "00_a"), "metrics": {"x": [0.5, 0.1, 0.3]}}
-    (published / "evidence" / "00_a.json").write_text(json.dumps(over))
+    (published / "evidence" / "00_a.json").write_text(json.dumps(under_seal(over)))
     assert findings(tmp_path, published, ledger="there") == {"00_a": "0.5. Of 3 0.3, 0.1 to 0.5."}
     assert results_table(tmp_path) == "0.3 [0.5]"
-    (published / "evidence" / "00_a.json").write_text(json.dumps(over | {"code": "another"}))
+    (published / "evidence" / "00_a.json").write_text(json.dumps(under_seal(over | {"code": "another"})))
     assert findings(tmp_path, published, ledger="there") == {"00_a": "0.5."}
     assert results_table(tmp_path) == "0.5 [-]"
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
-from flowsdf.report.evidence import whole
 from flowsdf.report.execute import keep_apart
-from flowsdf.report.freshness import digest, digest_json, read_json
+from flowsdf.report.freshness import digest, digest_json, read_json, whole
 from flowsdf.report.places import Places, chapters, places
 
 HERE = Path(__file__).with_suffix("")  # conf.py and static files
@@ -108,9 +107,8 @@ def exhibits(where: Places) -> list[dict[str, Any]]:
 
 def problems(where: Places, results: Path) -> list[str]:
     """Failed chapters, results changed since their run, and exhibits that a finished chapter did not make."""
-    ledger = read_json(results / "ledger.json")
     made = (results / "ledger.json").exists() or (results / "99_ledger" / "run.json").exists()
-    forged = made and ledger.get("seal") != digest_json({k: v for k, v in ledger.items() if k != "seal"})
+    forged = made and not whole(results / "ledger.json")
     found = ["ledger.json was edited by hand or is missing; make chapter CH=99_ledger"] if forged else []
     for path in sorted((results / "evidence").glob("*.json")):
         if not whole(path):

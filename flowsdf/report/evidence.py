@@ -8,7 +8,7 @@ from typing import Any
 
 from flowsdf.data.faults import Failed
 from flowsdf.report.doors import leave, run_parser
-from flowsdf.report.freshness import digest_json, read_json, sealed
+from flowsdf.report.freshness import digest_json, read_json, sealed, under_seal, whole
 from flowsdf.report.places import Places, places
 from flowsdf.report.results import write_json
 
@@ -45,7 +45,7 @@ def gather(where: Places, chapter: str, seeds: list[int]) -> Path:
         "metrics": {name: [found[name] for found in metrics] for name in common},
         "by_shape": {name: [found[name] for found in shapes] for name in alike},
     }
-    write_json(path, {**content, "seal": digest_json(content)})
+    write_json(path, under_seal(content))
     return path
 
 
@@ -61,12 +61,6 @@ def evidence_for(reports: Path, chapter: str) -> dict[str, Any]:
         raise Failed(f"{path.name} in {path.parent} was edited or is damaged: make evidence CH={chapter} again")
     found = read_json(path)
     return found if found["code"] == code_of(reports / chapter) else {}
-
-
-def whole(path: Path) -> bool:
-    """Whether a file of evidence has the content that it was sealed with."""
-    found = read_json(path)
-    return bool(found) and found.get("seal") == digest_json({k: v for k, v in found.items() if k != "seal"})
 
 
 def code_of(folder: Path) -> str:

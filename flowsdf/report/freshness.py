@@ -39,6 +39,17 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
 
 
+def under_seal(content: dict[str, Any]) -> dict[str, Any]:
+    """Content with its own hash beside it, by which ``whole`` tells whether a file of it was edited."""
+    return {**content, "seal": digest_json(content)}
+
+
+def whole(path: Path) -> bool:
+    """Whether a JSON file is there, with the content that it was sealed with."""
+    found = read_json(path)
+    return found.get("seal") == digest_json({name: value for name, value in found.items() if name != "seal"})
+
+
 def imported(source: str, package: str) -> set[str]:
     """The dotted names that a module's text imports, also inside functions; `from a import b` counts as a and a.b.
 

@@ -15,7 +15,7 @@ from flowsdf.evaluation.detectors import OPEN
 from flowsdf.evaluation.verdicts import Run, judge
 from flowsdf.report.evidence import evidence_for
 from flowsdf.report.findings import findings, lead
-from flowsdf.report.freshness import digest_json, read_json, result_mark, sealed
+from flowsdf.report.freshness import read_json, result_mark, sealed, under_seal
 from flowsdf.report.parameters import load_yaml
 from flowsdf.report.places import Places
 from flowsdf.report.results import write_json
@@ -141,7 +141,7 @@ def write_ledger(where: Places) -> pd.DataFrame:
     runs = {path.parent.name: read_json(path)["files"] for path in sorted(where.reports.glob("[!.]*/run.json"))}
     evidence = {chapter: files["metrics.json"] for chapter, files in runs.items() if "../ledger.json" not in files}
     content = {"profile": where.profile, "data": where.data_name, "evidence": evidence, "claims": rows}
-    write_json(where.reports / "ledger.json", {**content, "seal": digest_json(content)})
+    write_json(where.reports / "ledger.json", under_seal(content))
     return pd.DataFrame(rows)
 
 
