@@ -52,7 +52,8 @@ def fit(study: Study, *data: object, store: Path, name: str, parameters: dict, i
         origin = {"fingerprint": key, "parameters": parameters, "inputs": inputs}
         if leads():
             checkpoint.write(place / "result.safetensors", tensors, {**run, **facts, **origin})
-            shutil.rmtree(place / "checkpoints", ignore_errors=True)
+            for left in ("checkpoints", "data"):
+                shutil.rmtree(place / left, ignore_errors=True)
         meet()
         return _stored(place / "result.safetensors")
 
@@ -80,12 +81,8 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None)
         threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one
         places = {name: _place(store, name, keys[name]) for name in jobs}
         missing = [name for name, place in places.items() if not (place / "result.json").exists()]
-        try:
-            tasks = [(_filed(jobs[n], places[n] / "data"), store, n, threads[n]) for n in missing]
-            map_tasks(_fit_in_worker, tasks, label="fits", workers=workers)
-        finally:
-            for name in missing:
-                shutil.rmtree(places[name] / "data", ignore_errors=True)
+        tasks = [(_filed(jobs[n], places[n] / "data"), store, n, threads[n]) for n in missing]
+        map_tasks(_fit_in_worker, tasks, label="fits", workers=workers)
     return {
         n: fit(j.study, *j.data, store=store, name=n, parameters=j.parameters, inputs=j.inputs) for n, j in jobs.items()
     }
@@ -94,7 +91,8 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None)
 def _filed(job: Job, folder: Path) -> Job:
     """The job with its data as files, which processes can share; shared memory is often too little.
 
-    Whoever else fits the same has the same files, and may be reading them while they are written again.
+    They lie beside the fit, and go with its checkpoints. Whoever else fits the same has the same, and may be reading
+    them while they are written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = tuple(folder / f"{number}.pt" for number in range(len(job.data)))
