@@ -89,7 +89,7 @@ def _until_broken(function, tasks, waiting: list[int], workers, label: str, sett
                 number = waiting.pop()
                 flying[_submit(executor, function, tasks[number])] = number
             done = wait(flying, _JOINING_SECONDS if waiting else None, return_when=FIRST_COMPLETED).done
-            for future in [future for future in done if not _lost(future.exception())]:
+            for future in [future for future in done if not isinstance(future.exception(), BrokenExecutor)]:
                 number = flying.pop(future)
                 settle(number, _outcome(future, number, label))
             if done & flying.keys():
@@ -111,7 +111,7 @@ def _alone(function, task, number: int, label: str):
     """The outcome of a task that may have lost a worker, run by itself."""
     with open_executor(1) as (executor, _):
         future = executor.submit(_guarded, function, task)
-        if _lost(future.exception()):
+        if isinstance(future.exception(), BrokenExecutor):
             return Rejected("killed_worker", "the worker process was killed twice on this task")
         return _outcome(future, number, label)
 
@@ -135,11 +135,6 @@ def _outcome(future: Future, number: int, label: str):
         return future.result()
     except Failed as failed:
         raise Failed(f"{label}, task {number}: {failed}") from None
-
-
-def _lost(error: BaseException | None) -> bool:
-    """Whether an exception means that a worker of this machine died, and with it the pool."""
-    return isinstance(error, BrokenExecutor)
 
 
 def _check_start(executor: Executor, label: str) -> None:

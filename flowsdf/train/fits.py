@@ -76,10 +76,10 @@ def fit_all(jobs: Mapping[str, Job], *, store: Path, workers: int | None = None)
     GPU, take one fit after another.
     """
     if not torch.cuda.is_available() and not os.environ.get("SCHEDULER") and not several():
-        keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
         rest = max(1, (os.cpu_count() or 1) - len(jobs) + 1)
         threads = {name: 1 if i else rest for i, name in enumerate(jobs)}  # of a resumed run as of an unbroken one
-        places = {name: _place(store, name, keys[name]) for name in jobs}
+        keys = {name: fingerprint(job.parameters, job.inputs, [job.study.__module__]) for name, job in jobs.items()}
+        places = {name: _place(store, name, key) for name, key in keys.items()}
         missing = [name for name, place in places.items() if not (place / "result.json").exists()]
         tasks = [(_filed(jobs[n], places[n] / "data"), store, n, threads[n]) for n in missing]
         map_tasks(_fit_in_worker, tasks, label="fits", workers=workers)
